@@ -1,0 +1,246 @@
+"""What can be written: one model for each block, the home of every default and description.
+
+Fields are in the order in which they must be read: some look at what stands before them. What
+concerns several blocks at once is in conflicts.py, so that it is said beside all other mistakes.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic.functional_validators import BeforeValidator
+
+from forkd.config import fields, machine, names
+from forkd.config.address import Address, UnixAddress
+from forkd.config.fields import MAY_BE_BLANK, Block, OneOrMany, default, required
+from forkd.config.routes import ROUTE_LATER, Route, RouteField
+from forkd.config.words import describe, parse_text, text_of
+
+MAX_WORKERS: Final = 512
+_OCTAL: Final = re.compile(r"(?:0o)?([0-7]{1,4})")
+
+
+def _read_mode(value: object) -> int:
+    """A file mode. Its digits are octal however they are written, as in chmod(1)."""
+    match = _OCTAL.fullmatch(parse_text(value))
+    mode = int(match[1], 8) if match else -1
+    if not 0 <= mode <= 0o777:
+        raise ValueError(f"expected a mode such as 0660, not {describe(value)}")
+    return mode
+
+
+class Listen(Block):
+    """One listener. A text or a port alone is its address."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"tls", "handler", "path", "proxy_protocol"})
+
+    address: Annotated[
+        Address, fields.PlacedKind(machine.listen_address, {"type": ["string", "integer"]})
+    ] = required("IP:port, *:port, unix:/path or fd:NAME, the name of a systemd socket.")
+    protocol: Annotated[
+        Literal["http"], fields.choice("http", later=("fastcgi", "scgi", "tcp", "udp"))
+    ] = default("http", "What clients speak.")
+    mode: Annotated[int, fields.Kind(_read_mode, {"type": ["string", "integer"]})] = Field(
+        default=0o660,
+        description="Permissions of a unix socket, in octal digits.",
+        json_schema_extra={"default": "0660"},
+    )
+    owner: Annotated[str, fields.USER] | None = Field(
+        default=None, description="Owner of a unix socket; left out, the user of the workers."
+    )
+    group: Annotated[str, fields.GROUP] | None = Field(
+        default=None, description="Group of a unix socket; left out, the group of the workers."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_is_address(cls, data: object) -> object:
+        if isinstance(data, list):
+            raise ValueError("expected an address, or a mapping with an address, not a list")
+        return {"address": data} if text_of(data) is not None else data
+
+    @field_validator("mode", "owner", "group", mode="after")
+    @classmethod
+    def _only_files_have_owners(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(info.data.get("address", UnixAddress("")), UnixAddress):
+            raise ValueError("only for an address that begins with unix:")
+        return value
+
+
+class Workers(Block):
+    """The pool of processes that serve."""
+
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"threads", "request_timeout", "max_requests", "max_requests_jitter", "max_rss"}
+        | {"min", "max", "idle_timeout", "dev"}
+    )
+
+    count: Annotated[
+        int | Literal["auto"],
+        fields.whole_or_auto(
+            1, MAX_WORKERS, f"a number of workers from 1 to {MAX_WORKERS}, or auto"
+        ),
+    ] = default("auto", f"How many workers run, 1 to {MAX_WORKERS}; auto: one for each CPU.")
+    preload: Annotated[Literal[False], fields.only_false()] = default(
+        False, "Whether applications are imported once and shared by all workers."
+    )
+    boot_timeout: Annotated[float, fields.duration()] = default(
+        "30s", "Seconds from the start of a worker until it must be ready."
+    )
+    hang_timeout: Annotated[float, fields.duration()] = default(
+        "15s", "Seconds that a worker's loop may stand still; then the worker is replaced."
+    )
+    shutdown_timeout: Annotated[float, fields.duration(low=0)] = default(
+        "30s", "Seconds that requests in flight are given when a worker or forkd stops."
+    )
+
+    def number(self, cpus: int) -> int:
+        """How many workers run on a machine with `cpus` usable CPUs."""
+        return min(max(cpus, 1), MAX_WORKERS) if self.count == "auto" else self.count
+
+
+class Limits(Block):
+    """What a client may ask for, and how long it may take."""
+
+    header_timeout: Annotated[float, fields.duration()] = default(
+        "10s", "Seconds within which the whole request head must arrive."
+    )
+    body_timeout: Annotated[float, fields.duration()] = default(
+        "30s", "Seconds between two reads of a request body."
+    )
+    write_timeout: Annotated[float, fields.duration()] = default(
+        "60s", "Seconds between two writes that make progress."
+    )
+    keepalive_timeout: Annotated[float, fields.duration()] = default(
+        "60s", "Seconds that a connection may be idle between two requests."
+    )
+    keepalive_requests: Annotated[int, fields.whole(0, 2**31 - 1)] = default(
+        0, "Requests that one connection may make; 0: no limit."
+    )
+    max_request_line: Annotated[int, fields.size(128, 1 << 20)] = default(
+        "8K", "Largest request line in bytes."
+    )
+    max_header_size: Annotated[int, fields.size(128, 16 << 20)] = default(
+        "32K", "Largest request header in bytes, all lines together."
+    )
+    max_headers: Annotated[int, fields.whole(1, 10_000)] = default(
+        100, "Most header lines of a request."
+    )
+    max_body: Annotated[int, fields.size()] = default(
+        "100M", "Largest request body in bytes; a route may set its own."
+    )
+    max_connections: Annotated[int, fields.whole(1, 1_000_000)] = default(
+        10_000, "Most connections of one worker; above it the listeners are paused."
+    )
+
+
+class AccessLog(Block):
+    """A line for each request."""
+
+    file: Annotated[Path | Literal["stdout", "stderr"], fields.LOG_FILE] = default(
+        "stdout", "Where the lines go: stdout, stderr or a file."
+    )
+    format: Annotated[
+        Literal["common", "combined"], fields.choice("common", "combined", later=("json",))
+    ] = default("combined", "The format of a line: common or combined.")
+
+
+class ErrorLog(Block):
+    """What happened, and what a person must do."""
+
+    file: Annotated[Path | Literal["stdout", "stderr"], fields.LOG_FILE] = default(
+        "stderr", "Where the lines go: stderr, stdout or a file."
+    )
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        fields.choice("debug", "info", "warning", "error"),
+    ] = default("info", "The least important level that is logged.")
+
+
+def _off_or_block(value: object) -> object:
+    text = text_of(value)
+    if text is None or isinstance(value, AccessLog):
+        return {} if value is None else value
+    if text.lower() in ("off", "false", "no"):
+        return None
+    raise ValueError(f"expected off, or a mapping with file and format, not {describe(value)}")
+
+
+class Log(Block):
+    """The two logs."""
+
+    access: Annotated[
+        AccessLog | None,
+        fields.AlsoWritten(({"enum": ["off", False, "no"]},)),
+        BeforeValidator(_off_or_block),
+    ] = default({}, "The access log, or off.")
+    error: Annotated[ErrorLog, MAY_BE_BLANK] = default({}, "The error log.")
+
+
+class Site(Block):
+    """Hosts and what is served under them."""
+
+    later: ClassVar[frozenset[str]] = ROUTE_LATER | {"tls", "errors", "log", "methods", "headers"}
+
+    host: Annotated[
+        tuple[Annotated[str, fields.named(names.parse_host)], ...], OneOrMany("a host")
+    ] = Field(default=(), description="Hosts; left out, any host that no other site names.")
+    max_body: Annotated[int, fields.size()] | None = Field(
+        default=None,
+        description="Largest request body in bytes, for routes that set none of their own.",
+    )
+    routes: Annotated[
+        dict[Annotated[str, fields.named(names.parse_pattern)], RouteField],
+        fields.NotEmpty("route"),
+    ] = required("Path patterns (/exact, /prefix/ or *.ext) and their routes.")
+
+
+class Settings(Block):
+    """The configuration of forkd."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"pools", "trusted_proxies"})
+
+    root: Annotated[
+        Path,
+        fields.PlacedKind(
+            lambda value, context: machine.find_root(value, context.directory),
+            {"type": "string", "minLength": 1},
+        ),
+    ] = default(".", "Directory that relative paths start from; itself relative to this file.")
+    user: Annotated[str, fields.USER] | None = Field(
+        default=None, description="User of the workers, by name or number; needs a start as root."
+    )
+    group: Annotated[str, fields.GROUP] | None = Field(
+        default=None, description="Group of the workers; left out, the user's own."
+    )
+    pid_file: Annotated[Path, fields.PATH] | None = Field(
+        default=None, description="File that holds the process id of the master; left out, none."
+    )
+    control: Annotated[
+        Path, fields.PlacedKind(machine.control_path, {"type": ["string", "null"]})
+    ] = default(
+        None,
+        "The control socket; left out, $RUNTIME_DIRECTORY/control.sock, else run/control.sock.",
+    )
+    listen: Annotated[
+        tuple[
+            Annotated[Listen, fields.AlsoWritten(({"type": "string"}, {"type": "integer"}))], ...
+        ],
+        OneOrMany("an address"),
+    ] = default("127.0.0.1:8080", "Where clients connect: one address or a list.")
+    workers: Annotated[Workers, MAY_BE_BLANK] = default({}, "The worker processes.")
+    limits: Annotated[Limits, MAY_BE_BLANK] = default({}, "Limits of clients.")
+    log: Annotated[Log, MAY_BE_BLANK] = default({}, "The logs.")
+    sites: Annotated[tuple[Site, ...], fields.NotEmpty("site")] = required(
+        "The sites, found by the host of a request."
+    )
+
+    def max_body(self, site: Site, route: Route) -> int:
+        """The largest request body of a route in bytes: its own, its site's, or that of limits."""
+        for limit in (route.max_body, site.max_body):
+            if limit is not None:
+                return limit
+        return self.limits.max_body

@@ -1,0 +1,185 @@
+"""The routes that can be written: one model for each action.
+
+A new action is one model with its key in `action`, and one entry in Route.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Literal, get_args
+
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic.functional_validators import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+from forkd.config import fields, names
+from forkd.config.fields import Block, OneOrMany, default, required
+from forkd.config.words import describe, nearest, one_of, parse_choice
+
+FieldName = Annotated[str, fields.named(names.parse_field_name)]
+FieldValue = Annotated[str, fields.named(names.parse_field_value)]
+Variable = Annotated[str, fields.named(names.parse_variable)]
+Text = Annotated[str, fields.TEXT]
+Switch = Annotated[bool, fields.SWITCH]
+
+NO_CONTENT: Final = frozenset({204, 205, 304})
+"""Statuses whose answers have no content, RFC 9110 section 15."""
+
+REDIRECTS: Final = ("301", "302", "303", "307", "308")
+
+ROUTE_LATER: Final = frozenset(
+    {"allow", "deny", "auth", "forward_auth", "limit", "compress", "rewrite", "timeout"}
+)
+LATER_ACTIONS: Final = ("fastcgi", "scgi", "wsgi", "handler", "pages", "metrics", "health")
+
+
+class HeaderChanges(Block):
+    """What is done to the headers of a response: remove first, then set, then add."""
+
+    add: dict[FieldName, FieldValue] = default({}, "Headers that are added.")
+    set: dict[FieldName, FieldValue] = default({}, "Headers that replace those of their name.")
+    remove: Annotated[tuple[FieldName, ...], OneOrMany("the name of a header")] = Field(
+        default=(), description="Names of headers that are taken away."
+    )
+
+
+class RouteOptions(Block):
+    """What every route may have beside its action."""
+
+    action: ClassVar[str]
+    later: ClassVar[frozenset[str]] = ROUTE_LATER
+
+    max_body: Annotated[int, fields.size()] | None = Field(
+        default=None,
+        description="Largest request body in bytes; left out, that of the site, else of limits.",
+    )
+    methods: Annotated[
+        tuple[Annotated[str, fields.named(names.parse_method)], ...], OneOrMany("a method")
+    ] = Field(
+        default=(), description="The only methods that are answered; left out, all of the action."
+    )
+    headers: Annotated[HeaderChanges, fields.MAY_BE_BLANK] = default(
+        {}, "Changes to the headers of the response."
+    )
+
+
+class StaticRoute(RouteOptions):
+    """Files."""
+
+    action = "static"
+    later = ROUTE_LATER | {"cache_control", "fallback", "follow_symlinks"}
+
+    static: Annotated[Path, fields.EXISTING] = required("The directory or file that is served.")
+    index: Annotated[
+        tuple[Annotated[str, fields.named(names.parse_index)], ...], OneOrMany("an index file")
+    ] = default(["index.html"], "Files that answer for their directory, the first that is there.")
+    listing: Switch = default(False, "Whether a directory without an index file is listed.")
+
+
+class CgiRoute(RouteOptions):
+    """Programs, RFC 3875."""
+
+    action = "cgi"
+    later = (ROUTE_LATER - {"timeout"}) | {
+        *("user", "group", "interpreters", "limits", "sandbox", "max_concurrent", "preload")
+    }
+
+    cgi: Annotated[Path, fields.EXISTING] = required("The directory of programs, or one program.")
+    timeout: Annotated[float, fields.duration()] = default(
+        "60s", "Seconds that a program may take; then it is ended and the client gets 504."
+    )
+    env: dict[Variable, Text] = default({}, "Variables that are added to a program's environment.")
+    pass_env: Annotated[tuple[Variable, ...], OneOrMany("the name of a variable")] = Field(
+        default=(), description="Variables that are copied from the environment of the master."
+    )
+    pass_authorization: Switch = default(
+        False, "Whether a program is given the Authorization header."
+    )
+    on_disconnect: Annotated[Literal["kill", "finish"], fields.choice("kill", "finish")] = default(
+        "kill", "What becomes of a program whose client is gone."
+    )
+    no_new_privileges: Switch = default(
+        True, "Whether set-user-ID programs such as sudo are without effect."
+    )
+    warm: Annotated[Literal[False], fields.only_false()] = default(
+        False, "Whether programs are started from an interpreter that is already running."
+    )
+
+
+def _redirect_status(value: object) -> int:
+    return int(parse_choice(value, REDIRECTS))
+
+
+class RedirectRoute(RouteOptions):
+    """Another place."""
+
+    action = "redirect"
+
+    redirect: Annotated[str, fields.named(names.parse_target)] = required(
+        "Where the client is sent: a path or an http(s) URL; below a prefix the rest is kept."
+    )
+    status: Annotated[
+        int, fields.Kind(_redirect_status, {"enum": [int(status) for status in REDIRECTS]})
+    ] = default(302, f"The status of the answer: {one_of(REDIRECTS)}.")
+
+
+class RespondRoute(RouteOptions):
+    """A fixed text."""
+
+    action = "respond"
+
+    respond: Text = required("The text of the answer.")
+    status: Annotated[int, fields.whole(200, 599, "a status from 200 to 599")] = default(
+        200, "The status of the answer, 200 to 599."
+    )
+    content_type: FieldValue = default("text/plain; charset=utf-8", "The type of the text.")
+
+    @field_validator("status", mode="after")
+    @classmethod
+    def _content_is_allowed(cls, status: int, info: ValidationInfo) -> int:
+        if status in NO_CONTENT and info.data.get("respond"):
+            raise ValueError(f'an answer with status {status} has no text (write respond: "")')
+        return status
+
+
+def _tag(value: object) -> str:
+    """The tag of a route's model. Angle brackets keep tags apart from keys in error locations."""
+    keys = value if isinstance(value, dict) else vars(value)
+    return next(f"<{action}>" for action in ACTIONS if action in keys)
+
+
+def _has_one_action(value: object) -> object:
+    if isinstance(value, RouteOptions):
+        return value
+    expected = f"expected exactly one action of {', '.join(ACTIONS)}"
+    if not isinstance(value, dict):
+        raise ValueError(f"{expected}, in a mapping, not {describe(value)}")
+    found = [action for action in ACTIONS if action in value]
+    if len(found) == 1:
+        return value
+    if found:
+        raise ValueError(f"{expected} (found {' and '.join(found)})")
+    if later := _later_action(value):
+        raise PydanticCustomError("later", "not served yet", {"key": later})
+    near = next(filter(None, (nearest(str(key), ACTIONS) for key in value)), None)
+    raise ValueError(f"{expected} (found none{f'; did you mean {near}?' if near else ''})")
+
+
+def _later_action(value: dict[str, object]) -> str | None:
+    """The action of the interface that this version lacks; `status: true` is one of them."""
+    named = next((action for action in LATER_ACTIONS if action in value), None)
+    if named is None and str(value.get("status")).lower() == "true":
+        return "status"
+    return named
+
+
+Route = (
+    Annotated[StaticRoute, Tag("<static>")]
+    | Annotated[CgiRoute, Tag("<cgi>")]
+    | Annotated[RedirectRoute, Tag("<redirect>")]
+    | Annotated[RespondRoute, Tag("<respond>")]
+)
+
+ACTIONS: Final = tuple(sorted(get_args(member)[0].action for member in get_args(Route)))
+
+RouteField = Annotated[Route, Discriminator(_tag), BeforeValidator(_has_one_action)]
