@@ -1,0 +1,1 @@
+"""Thin, typed wrappers on what Linux offers. No policy."""

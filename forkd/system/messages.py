@@ -1,0 +1,56 @@
+"""Messages between processes of forkd: fields of bytes and descriptors over a SOCK_SEQPACKET socket.
+
+Fields are joined by NUL, which no path, argument or variable can hold. A message arrives whole or
+not at all, whoever else writes to or reads from the same socket.
+"""
+
+from __future__ import annotations
+
+import array
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MAX_SIZE = 1 << 18
+MAX_DESCRIPTORS = 16
+_SPACE_FOR_DESCRIPTORS = socket.CMSG_LEN(MAX_DESCRIPTORS * array.array("i").itemsize)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What came in one piece. Whoever receives it owns the descriptors."""
+
+    fields: list[bytes]
+    descriptors: list[int]
+
+
+def message_pair(buffer_size: int = 0) -> tuple[socket.socket, socket.socket]:
+    """Two connected non-blocking ends; buffer_size is asked of the kernel for what waits in it."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setblocking(False)
+        if buffer_size:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_size)
+    return ends
+
+
+def send(sock: socket.socket, fields: Iterable[bytes], descriptors: Iterable[int] = ()) -> None:
+    """Send one message. Raises BlockingIOError where the receiver is behind, OSError if it is gone."""
+    rights = array.array("i", descriptors)
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else []
+    sock.sendmsg([b"\0".join(fields)], ancillary, socket.MSG_NOSIGNAL)
+
+
+def receive(sock: socket.socket, size: int = MAX_SIZE) -> Message | None:
+    """The next message; None at the end (the other side is gone).
+
+    Raises BlockingIOError where there is none yet. Descriptors arrive close-on-exec.
+    """
+    data, ancillary, flags, _ = sock.recvmsg(size, _SPACE_FOR_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    descriptors = array.array("i")
+    for level, kind, value in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(value[: len(value) - len(value) % descriptors.itemsize])
+    if not data and not descriptors and not flags & socket.MSG_TRUNC:
+        return None
+    return Message(data.split(b"\0"), list(descriptors))
