@@ -1,0 +1,1 @@
+"""The event loop: epoll, deadlines, sockets with a queue of output. Knows nothing of HTTP."""

@@ -1,0 +1,146 @@
+"""Our ends of pipes to programs: a source that can be paused, a sink that queues."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections import deque
+from collections.abc import Callable
+
+from forkd.loop.loop import Loop
+
+_READ_SIZE = 65536
+
+
+class Source:
+    """Reads a descriptor and gives what comes to `data`; at its end, or a fault, calls `ended`.
+
+    Takes the descriptor over.
+    """
+
+    def __init__(
+        self, loop: Loop, fd: int, data: Callable[[bytes], None], ended: Callable[[], None]
+    ) -> None:
+        self._loop = loop
+        self._data = data
+        self._ended = ended
+        self._paused = False
+        self.fd = fd
+        os.set_blocking(fd, False)
+        loop.watch(fd, self._on_event)
+
+    @property
+    def closed(self) -> bool:
+        return self.fd < 0
+
+    def pause(self) -> None:
+        # Not watched at all: the end of a pipe is reported even to those who ask for nothing.
+        if not self._paused and self.fd >= 0:
+            self._paused = True
+            self._loop.forget(self.fd)
+
+    def resume(self) -> None:
+        if self._paused and self.fd >= 0:
+            self._paused = False
+            self._loop.watch(self.fd, self._on_event)
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            self.pause()
+            os.close(self.fd)
+            self.fd = -1
+
+    def read_rest(self) -> None:
+        """Take what is there already, without waiting for more, unless paused."""
+        while self.fd >= 0 and not self._paused and self._read():
+            pass
+
+    def _on_event(self, _mask: int) -> None:
+        self._read()
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self.fd, _READ_SIZE)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if data:
+            self._data(data)
+            return True
+        self.close()
+        self._ended()
+        return False
+
+
+class Sink:
+    """Writes to a descriptor what it takes and queues the rest. Takes the descriptor over.
+
+    A reader that has gone is no error: a program need not read its input. What is written from then
+    on is thrown away.
+    """
+
+    def __init__(self, loop: Loop, fd: int, progressed: Callable[[], None]) -> None:
+        self._loop = loop
+        self._queue: deque[bytes] = deque()
+        self._progressed = progressed
+        self._ending = False
+        self._watched = False
+        self.fd = fd
+        self.queued = 0
+        os.set_blocking(fd, False)
+
+    def write(self, data: bytes) -> None:
+        if self.fd < 0:
+            return
+        self._queue.append(data)
+        self.queued += len(data)
+        if len(self._queue) == 1:
+            self._flush()
+
+    def end(self) -> None:
+        """Close when all is written."""
+        self._ending = True
+        if not self._queue:
+            self.close()
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            self._watch(False)
+            os.close(self.fd)
+            self.fd = -1
+        self._queue.clear()
+        self.queued = 0
+
+    def _on_event(self, _mask: int) -> None:
+        before = self.queued
+        self._flush()
+        if self.queued < before:
+            self._progressed()
+
+    def _flush(self) -> None:
+        while self._queue:
+            data = self._queue[0]
+            try:
+                count = os.write(self.fd, data)
+            except BlockingIOError:
+                self._watch(True)
+                return
+            except OSError:
+                self.close()
+                return
+            self.queued -= count
+            if count == len(data):
+                self._queue.popleft()
+            else:
+                self._queue[0] = data[count:]
+        self._watch(False)
+        if self._ending:
+            self.close()
+
+    def _watch(self, wanted: bool) -> None:
+        if wanted and not self._watched:
+            self._loop.watch(self.fd, self._on_event, select.EPOLLOUT)
+        elif self._watched and not wanted:
+            self._loop.forget(self.fd)
+        self._watched = wanted
