@@ -1,0 +1,76 @@
+"""What the master and a child say to each other, over one socket pair for each child.
+
+The child says READY once, or FAILED with the reason. The master says DRAIN, STOP, and REOPEN with
+the new descriptors of the log files. The end of the channel tells each side that the other is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from forkd.system import messages
+
+
+class Word(Enum):
+    """The first field of each message."""
+
+    READY = b"ready"
+    FAILED = b"failed"
+    DRAIN = b"drain"
+    """Serve what is here and what is on its way, then leave: others have taken over."""
+    STOP = b"stop"
+    """The same, but nobody takes over: idle connections are not waited for."""
+    REOPEN = b"reopen"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message: a word, its text fields, its descriptors (the receiver's from now on)."""
+
+    word: Word
+    fields: tuple[str, ...] = ()
+    descriptors: tuple[int, ...] = ()
+
+
+class Channel:
+    """One end of the channel."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    @property
+    def fd(self) -> int:
+        return self._sock.fileno()
+
+    def say(self, word: Word, fields: Iterable[str] = (), descriptors: Iterable[int] = ()) -> bool:
+        """Send; False where the other side is gone or does not read."""
+        encoded = [os.fsencode(field).replace(b"\0", b"") for field in fields]
+        try:
+            messages.send(self._sock, [word.value, *encoded], descriptors)
+        except OSError:
+            return False
+        return True
+
+    def hear(self) -> Said | None:
+        """The next message; None at the end. Raises BlockingIOError where nothing was said."""
+        try:
+            message = messages.receive(self._sock)
+        except ConnectionError:
+            return None
+        if message is None:
+            return None
+        word, *fields = message.fields
+        return Said(Word(word), tuple(map(os.fsdecode, fields)), tuple(message.descriptors))
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+def channel_pair() -> tuple[Channel, Channel]:
+    """The master's end and the child's."""
+    master, child = messages.message_pair()
+    return Channel(master), Channel(child)

@@ -1,0 +1,116 @@
+"""The scoreboard: shared memory with a slot for every child, written by it and read by all.
+
+Anonymous memory, mapped before the first fork. Each child writes its own slot only; the master
+clears a slot before it gives it away. A reader may see counters of two moments side by side, which
+harms nobody; the request text is read again where its length changed meanwhile.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass
+
+SLOTS = 1024
+_SLOT_SIZE = 512
+
+_COUNTERS = struct.Struct("=dQQQQIId")
+"""tick, requests, connections accepted, bytes sent, errors, open connections, busy threads, since."""
+
+_MEMORY_OFFSET = 56
+_MEMORY = struct.Struct("=Q")
+
+_REQUEST_OFFSET = 64
+_REQUEST_LENGTH = struct.Struct("=H")
+_REQUEST_ROOM = _SLOT_SIZE - _REQUEST_OFFSET - _REQUEST_LENGTH.size
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Figures of one child. `tick` and `request_since` are monotonic seconds."""
+
+    tick: float = 0.0
+    requests: int = 0
+    connections: int = 0
+    bytes_sent: int = 0
+    errors: int = 0
+    open_connections: int = 0
+    threads_busy: int = 0
+    request_since: float = 0.0
+
+
+class Slot:
+    """One child's part of the scoreboard."""
+
+    __slots__ = ("_memory", "_offset", "_request", "number")
+
+    def __init__(self, memory: mmap.mmap, number: int) -> None:
+        self._memory = memory
+        self._offset = number * _SLOT_SIZE
+        self._request = b""
+        self.number = number
+
+    def clear(self) -> None:
+        self._memory[self._offset : self._offset + _SLOT_SIZE] = bytes(_SLOT_SIZE)
+
+    def write(
+        self,
+        tick: float,
+        requests: int,
+        connections: int,
+        bytes_sent: int,
+        errors: int,
+        open_connections: int,
+        threads_busy: int,
+        request_since: float,
+    ) -> None:
+        """Positional for speed: this runs each time a busy loop goes to sleep."""
+        _COUNTERS.pack_into(
+            self._memory,
+            self._offset,
+            tick,
+            requests,
+            connections,
+            bytes_sent,
+            errors,
+            open_connections,
+            threads_busy,
+            request_since,
+        )
+
+    def write_request(self, text: bytes) -> None:
+        """Say which request has been under way for longest; b"" for none."""
+        if text == self._request:
+            return
+        self._request = text
+        text = text[:_REQUEST_ROOM]
+        start = self._offset + _REQUEST_OFFSET
+        _REQUEST_LENGTH.pack_into(self._memory, start, 0)
+        self._memory[start + 2 : start + 2 + len(text)] = text
+        _REQUEST_LENGTH.pack_into(self._memory, start, len(text))
+
+    def write_memory(self, pss: int) -> None:
+        """The child's proportional set size in bytes, as it sees itself: a master that has given up
+        CAP_SYS_PTRACE cannot read it."""
+        _MEMORY.pack_into(self._memory, self._offset + _MEMORY_OFFSET, pss)
+
+    def read_memory(self) -> int | None:
+        (pss,) = _MEMORY.unpack_from(self._memory, self._offset + _MEMORY_OFFSET)
+        return int(pss) or None
+
+    def read(self) -> Counters:
+        return Counters(*_COUNTERS.unpack_from(self._memory, self._offset))
+
+    def read_request(self) -> bytes:
+        start = self._offset + _REQUEST_OFFSET
+        (length,) = _REQUEST_LENGTH.unpack_from(self._memory, start)
+        length = min(length, _REQUEST_ROOM)
+        return self._memory[start + 2 : start + 2 + length]
+
+
+class Scoreboard:
+    """All slots. Pages that no child has written cost nothing."""
+
+    def __init__(self, slots: int = SLOTS) -> None:
+        self._memory = mmap.mmap(-1, slots * _SLOT_SIZE)
+        self.slots = tuple(Slot(self._memory, number) for number in range(slots))
