@@ -1,0 +1,53 @@
+"""Why a CGI program cannot be executed, in words that an administrator understands. Pure."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+
+def spawn_failure(number: int, path: str, first_line: bytes, interpreter_exists: bool) -> str:
+    """The reason for an errno of execve(2), given the script's first line."""
+    if number == errno.ENOENT and first_line.startswith(b"#!"):
+        interpreter = interpreter_of(first_line)
+        if interpreter.endswith("\r"):
+            return (
+                f"the first line of {path} ends with a carriage return (DOS line endings): "
+                f"write it with Unix line endings"
+            )
+        if not interpreter_exists:
+            return f"the interpreter {interpreter} in the first line of {path} does not exist"
+    if number == errno.ENOEXEC:
+        if not first_line:
+            return f"{path} is empty"
+        return f"{path} is neither a program nor a script: its first line does not begin with #!"
+    if number == errno.EACCES:
+        if first_line.startswith(b"#!"):
+            return (
+                f"{path} or its interpreter {interpreter_of(first_line)} may not be executed "
+                f"(run bit, directory rights, or a file system mounted noexec)"
+            )
+        return f"{path} may not be executed (a file system mounted noexec?)"
+    if number == errno.E2BIG:
+        return f"the environment for {path} is larger than the kernel allows"
+    if number == errno.ENOENT:
+        return f"{path} or the loader that it names does not exist"
+    return f"{path} cannot be executed: {errno.errorcode.get(number, number)}"
+
+
+def interpreter_of(first_line: bytes) -> str:
+    """What stands after #!, without arguments; a carriage return at its end is kept to be seen."""
+    line = first_line[2:].split(b"\n", 1)[0].strip(b" \t")
+    return line.split(b" ", 1)[0].split(b"\t", 1)[0].decode("utf-8", "backslashreplace")
+
+
+def exit_words(status: int) -> str:
+    """A wait status as `exit status 3` or `signal 9 (SIGKILL)`."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return f"signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,79 @@
+"""Which file a path of a CGI route names, and whether it can be run at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+from forkd.system.credentials import current_user, denied_directory
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A program with the two parts of the path that led to it, decoded."""
+
+    path: str
+    name: str
+    """SCRIPT_NAME."""
+    path_info: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Why there is no program to run: a status, and a reason for the log."""
+
+    status: int
+    reason: str
+
+
+def find_script(directory: str, prefix: str, rest: str) -> Script | Unusable:
+    """Split rest at the first regular file below directory (RFC 3875 3.3).
+
+    The split is made at a file that is there, never at an ending: what a path looks like says
+    nothing about what it names.
+    """
+    path = directory
+    names = rest.split("/")[1:]
+    for count, name in enumerate(names, start=1):
+        if name.startswith("."):
+            return Unusable(404, f"{path}/{name} is hidden")
+        if not name:
+            return Unusable(403, f"{path} is a directory")
+        path = f"{path}/{name}"
+        looked = _look(path)
+        if isinstance(looked, Unusable):
+            return looked
+        if looked:
+            done = "/".join(names[:count])
+            left = "/".join(names[count:])
+            return Script(path, f"{prefix}/{done}", f"/{left}" if count < len(names) else "")
+    return Unusable(403, f"{path} is a directory")
+
+
+def check_program(path: str) -> Unusable | None:
+    """Why the program at path cannot be run by this user; None where it can be tried."""
+    looked = _look(path)
+    if isinstance(looked, Unusable):
+        return looked
+    if not looked:
+        return Unusable(403, f"{path} is a directory")
+    if not os.access(path, os.X_OK, effective_ids=True):
+        return Unusable(403, f"user {current_user()} may not run {path} (chmod +x {path})")
+    return None
+
+
+def _look(path: str) -> bool | Unusable:
+    """True for a regular file, False for a directory."""
+    try:
+        mode = os.stat(path).st_mode
+    except PermissionError:
+        where = denied_directory(path) or os.path.dirname(path)
+        return Unusable(403, f"user {current_user()} may not search the directory {where}")
+    except (OSError, ValueError):
+        return Unusable(404, f"{path} does not exist")
+    if stat.S_ISDIR(mode):
+        return False
+    if stat.S_ISREG(mode):
+        return True
+    return Unusable(404, f"{path} is neither a file nor a directory")

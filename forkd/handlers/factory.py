@@ -1,0 +1,102 @@
+"""From the configuration's routes to handlers. One case for each action; nothing else knows all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from forkd.config.model import Settings, Site
+from forkd.config.routes import CgiRoute, RedirectRoute, RespondRoute, StaticRoute
+from forkd.errors import OperationError
+from forkd.handlers.base import Handler, Route
+from forkd.handlers.cgi import Cgi
+from forkd.handlers.media_types import MediaTypes
+from forkd.handlers.programs import Launcher
+from forkd.handlers.respond import Redirect, Respond
+from forkd.handlers.routes import Router, SiteRoutes
+from forkd.handlers.static import Static
+from forkd.system.credentials import current_user, denied_directory
+
+AnyRoute = CgiRoute | RedirectRoute | RespondRoute | StaticRoute
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What handlers need of the process they run in."""
+
+    launcher: Callable[[bool], Launcher]
+    """The launcher of programs with no_new_privileges, or without."""
+    environ: Mapping[str, str]
+
+
+def build_router(settings: Settings, services: Services) -> Router:
+    """All handlers of a configuration, ready to answer.
+
+    Raises OperationError where this process's user cannot read what a route names.
+    """
+    types = MediaTypes()
+    sites = []
+    for number, site in enumerate(settings.sites):
+        routes = [
+            _route(settings, number, site, pattern, route, types, services)
+            for pattern, route in site.routes.items()
+        ]
+        sites.append(SiteRoutes(site.host, routes))
+    return Router(sites)
+
+
+def _route(
+    settings: Settings,
+    number: int,
+    site: Site,
+    pattern: str,
+    route: AnyRoute,
+    types: MediaTypes,
+    services: Services,
+) -> Route:
+    handler: Handler
+    match route:
+        case StaticRoute():
+            _check_readable(str(route.static), f"sites.{number}.routes.{pattern}.static")
+            handler = Static(route, types)
+        case CgiRoute():
+            _check_readable(str(route.cgi), f"sites.{number}.routes.{pattern}.cgi", os.X_OK)
+            launcher = services.launcher(route.no_new_privileges)
+            handler = Cgi(route, document_root(settings, site), launcher, services.environ)
+        case RedirectRoute():
+            handler = Redirect(route)
+        case RespondRoute():
+            handler = Respond(route)
+        case _:
+            assert_never(route)
+    methods = handler.methods
+    if route.methods:
+        # An application gets any method that the route allows; our own handlers only what they have.
+        wanted = frozenset(route.methods)
+        methods = wanted if methods is None else methods & wanted
+    max_body = settings.max_body(site, route)
+    return Route(pattern, handler, max_body=max_body, methods=methods, rules=route.headers)
+
+
+def document_root(settings: Settings, site: Site) -> str:
+    """The static root of `/` where there is one, else `root`."""
+    route = site.routes.get("/")
+    return str(route.static if isinstance(route, StaticRoute) else settings.root)
+
+
+def _check_readable(path: str, key: str, directory_rights: int = os.R_OK | os.X_OK) -> None:
+    """Find out now what would be a 403 for every request. A program may be fixed while we run."""
+    is_directory = os.path.isdir(path)
+    rights = directory_rights if is_directory else os.F_OK
+    if os.access(path, rights, effective_ids=True):
+        return
+    if denied := denied_directory(path):
+        raise OperationError(
+            f"{key}: user {current_user()} cannot read {path}: the directory {denied} does not let "
+            f"that user in (chmod o+x {denied}, or set `user`)"
+        )
+    if not os.path.exists(path):
+        raise OperationError(f"{key}: {path} does not exist any more")
+    raise OperationError(f"{key}: user {current_user()} cannot read {path} (see: ls -ld {path})")

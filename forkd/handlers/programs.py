@@ -1,0 +1,60 @@
+"""What a handler needs of whoever starts programs. The spawner's client is the one in production."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is to be run, where, with what. All bytes, as the kernel takes them."""
+
+    argv: tuple[bytes, ...]
+    environ: Mapping[bytes, bytes]
+    directory: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended: a wait status (waitpid(2)), CPU seconds, peak memory in bytes."""
+
+    status: int
+    cpu_s: float
+    peak_memory: int
+
+
+class Watcher(Protocol):
+    """Is told what becomes of a program."""
+
+    def started(self, pid: int) -> None: ...
+
+    def not_started(self, error: OSError) -> None:
+        """It could not be executed. Nothing runs."""
+
+    def ended(self, end: Ended | None) -> None:
+        """It is gone; None where whoever started it is gone as well and its end is not known."""
+
+
+class Running(Protocol):
+    """A program that was started, or is about to be."""
+
+    def terminate(self) -> None:
+        """TERM for its whole process group, KILL after five seconds."""
+
+    def close(self) -> None:
+        """Hear no more of it. If it still runs, or has not started yet, it is ended."""
+
+
+class Launcher(Protocol):
+    """Starts programs without blocking."""
+
+    def launch(
+        self, program: Program, descriptors: tuple[int, int, int], watcher: Watcher
+    ) -> Running:
+        """Start program with descriptors as its stdin, stdout and stderr.
+
+        The descriptors stay the caller's, who closes them after the call. Raises OSError where the
+        order cannot even be given.
+        """

@@ -1,0 +1,71 @@
+"""What a program says on stderr, and what is said about it, in the error log."""
+
+from __future__ import annotations
+
+import logging
+
+from forkd.handlers.programs import Ended
+
+_LONGEST_LINE = 2000
+_KEPT = 4096
+
+
+class ScriptLog:
+    """Logs each line of stderr as it comes, with the request's id and the script's name."""
+
+    def __init__(self, log: logging.Logger, script: str, request_id: str) -> None:
+        self._log = log
+        self._tail = f"id={request_id} script={script}"
+        self._partial = b""
+        self._last = b""
+        self.pid = 0
+
+    def feed(self, data: bytes) -> None:
+        self._last = (self._last + data)[-_KEPT:]
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        for line in lines:
+            self._line(line)
+        while len(self._partial) > _LONGEST_LINE:
+            self._line(self._partial[:_LONGEST_LINE])
+            self._partial = self._partial[_LONGEST_LINE:]
+
+    def end(self) -> None:
+        if self._partial:
+            self._line(self._partial)
+            self._partial = b""
+
+    def _line(self, line: bytes) -> None:
+        self._log.warning("cgi stderr: %s %s", printable(line), self._tail)
+
+    def debug(self, text: str, end: Ended | None = None) -> None:
+        self._log.debug("cgi %s %s%s", text, self._tail, self._figures(end))
+
+    def info(self, text: str, end: Ended | None = None) -> None:
+        self._log.info("cgi %s %s%s", text, self._tail, self._figures(end))
+
+    def warning(self, text: str, end: Ended | None = None) -> None:
+        self._log.warning("cgi %s %s%s", text, self._tail, self._figures(end))
+
+    def error(self, text: str) -> None:
+        self._log.error("cgi %s %s", text, self._tail)
+
+    def failure(self, status: int, reason: str) -> None:
+        """The one line that explains a failed request, with the end of what the program said."""
+        self.end()
+        said = printable(self._last.strip())[-_KEPT:]
+        more = f" stderr={said!r}" if said else ""
+        self._log.error("cgi %d: %s %s%s%s", status, reason, self._tail, self._figures(None), more)
+
+    def _figures(self, end: Ended | None) -> str:
+        pid = f" pid={self.pid}" if self.pid else ""
+        if end is None:
+            return pid
+        return f"{pid} cpu_ms={end.cpu_s * 1000:.0f} peak_memory={end.peak_memory}"
+
+
+def printable(line: bytes) -> str:
+    """A program's line as one line of a log: no control character of it reaches a terminal."""
+    text = line.decode("utf-8", "backslashreplace")
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
