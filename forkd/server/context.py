@@ -1,0 +1,100 @@
+"""What all connections of a worker share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from forkd.config.model import Limits
+from forkd.handlers.base import Request, Response, make_response
+from forkd.handlers.routes import Router
+from forkd.logs.access import AccessLog
+from forkd.loop.loop import Loop
+from forkd.loop.timers import NEVER
+from forkd.proto.http1.head import Head
+from forkd.proto.http1.limits import HeadLimits
+from forkd.proto.http1.response import error_page
+from forkd.server.clock import Clock
+
+if TYPE_CHECKING:
+    from forkd.server.http import HttpConnection
+
+log = logging.getLogger("forkd.server")
+
+LINGER_S = 2.0
+"""How long a client may go on sending after our last byte, so that it can read that byte."""
+LINGER_BYTES = 4 << 20
+DISCARD_BYTES = 256 * 1024
+"""A body nobody wants is read up to here to keep the connection; beyond that closing is cheaper."""
+HALF_CLOSED_S = 5.0
+"""After a client's FIN: how long an answer that has not begun is still made for it."""
+READ_AHEAD = 64 * 1024
+"""Bytes of later requests that are taken while one is being answered."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counters of a worker. `connections` counts those accepted, not those open."""
+
+    requests: int = 0
+    connections: int = 0
+    bytes_sent: int = 0
+    errors: int = 0
+
+
+class Server:
+    """Settings, routes, logs and counters, and the set of open connections."""
+
+    def __init__(
+        self, loop: Loop, limits: Limits, router: Router, access_log: AccessLog | None
+    ) -> None:
+        self.loop = loop
+        self.limits = limits
+        self.head_limits = HeadLimits(
+            limits.max_request_line, limits.max_header_size, limits.max_headers
+        )
+        self.router = router
+        self.access_log = access_log
+        self.clock = Clock()
+        self.memo: dict[bytes, Head] = {}
+        self.tally = Tally()
+        self.connections: set[HttpConnection] = set()
+        self.under_way: dict[HttpConnection, Request] = {}
+        """Requests that handlers are busy with, the oldest first."""
+        self.draining = False
+        self.idle_until = NEVER
+        """While draining: when a connection without a request is closed."""
+        self.on_closed: Callable[[], None] = _nothing
+        """Called when a connection has closed: listeners that were paused may go on."""
+        self._error_pages: dict[int, Response] = {}
+
+    def error(self, status: int) -> Response:
+        """The page for a status, made once."""
+        page = self._error_pages.get(status)
+        if page is None:
+            headers = [(b"Content-Type", b"text/html; charset=utf-8")]
+            page = self._error_pages[status] = make_response(status, headers, error_page(status))
+        return page
+
+    def drain(self, idle_s: float) -> None:
+        """Answer what is here and what is on its way, close each connection after its answer.
+
+        idle_s: how long a connection without a request may stay, in seconds.
+        """
+        self.draining = True
+        self.idle_until = self.loop.now + idle_s
+        for connection in list(self.connections):
+            connection.drain()
+
+    def abandon(self) -> int:
+        """Close every connection now; the number of requests that were under way."""
+        lost = len(self.under_way)
+        for connection in list(self.connections):
+            connection.finish()
+        return lost
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,308 @@
+"""The connection's side of a request that a job answers bit by bit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from forkd.errors import ProtocolError
+from forkd.handlers.base import Headers, Job, Request, Response, apply_rules, make_prefix
+from forkd.loop.loop import Loop
+from forkd.proto.http1.head import Head, parse_head
+from forkd.proto.http1.reader import END_OF_BODY
+from forkd.proto.http1.response import CONTINUE, FINAL_CHUNK, chunk
+from forkd.server.context import Server
+from forkd.server.refusals import route_missing
+
+if TYPE_CHECKING:
+    from forkd.server.http import HttpConnection
+
+log = logging.getLogger("forkd.server")
+
+MOST_REDIRECTS = 10
+CLIENT_GONE = 499
+"""No status of HTTP: logged where the client left before there was one, as others log it."""
+
+
+class HttpExchange:
+    """See handlers.base.Exchange. Once it is over, calls of the job do nothing."""
+
+    __slots__ = (
+        "_chunked",
+        "_closing",
+        "_connection",
+        "_continued",
+        "_job",
+        "_left",
+        "_over",
+        "_pumping",
+        "_sent",
+        "_server",
+        "_silent",
+        "_status",
+        "request",
+        "wants_body",
+    )
+
+    def __init__(
+        self, connection: HttpConnection, server: Server, request: Request, job: Job
+    ) -> None:
+        self._connection = connection
+        self._server = server
+        self._job = job
+        self.request = request
+        self.wants_body = False
+        """The job waits for the request's body."""
+        self._continued = False
+        self._pumping = False
+        self._over = False
+        self._status = 0
+        """0 until the head has gone out."""
+        self._closing = False
+        self._chunked = False
+        self._silent = False
+        """The answer has no body, whatever the job writes: HEAD, 204, 304."""
+        self._left: int | None = None
+        """Bytes that Content-Length still promises."""
+        self._sent = 0
+
+    # What the job sees.
+
+    @property
+    def loop(self) -> Loop:
+        return self._server.loop
+
+    @property
+    def queued(self) -> int:
+        return self._connection.queued
+
+    @property
+    def begun(self) -> bool:
+        return self._status > 0
+
+    def begin(self, status: int, reason: bytes, headers: Headers, length: int | None) -> None:
+        if self._over:
+            return
+        head = self._connection.head
+        assert head is not None
+        own = apply_rules(headers, self.request.match.route.rules)
+        self._status = status
+        self._silent = head.method == "HEAD" or status in (204, 304)
+        self._closing = self._connection.must_close()
+        self._left = None if self._silent else length
+        if length is not None and status != 204:
+            own.append((b"Content-Length", b"%d" % length))
+        elif not self._silent:
+            if head.version == 11:
+                self._chunked = True
+                own.append((b"Transfer-Encoding", b"chunked"))
+            else:
+                self._closing = True
+        prefix = make_prefix(status, own, reason)
+        self._connection.send(prefix + self._tail(head))
+
+    def _tail(self, head: Head) -> bytes:
+        clock = self._server.clock
+        if self.loop.now >= clock.until:
+            clock.refresh(self.loop.now)
+        if self._closing:
+            return clock.closing
+        return clock.keeping if head.version == 11 else clock.keeping_1_0
+
+    def write(self, data: bytes) -> None:
+        if self._over or self._silent or not data:
+            return
+        if self._left is not None:
+            if len(data) > self._left:
+                log.warning(
+                    "more body than its Content-Length: the rest is cut off route=%s id=%s",
+                    self.request.match.route.pattern,
+                    self.request.id,
+                )
+                data = data[: self._left]
+            self._left -= len(data)
+        self._sent += len(data)
+        self._connection.send(chunk(data) if self._chunked else data)
+        if self._connection.queued:
+            self._connection.set_deadline()
+
+    def finish(self) -> None:
+        if self._over:
+            return
+        if self._left:
+            log.warning(
+                "%d bytes less than Content-Length: the connection is closed route=%s id=%s",
+                self._left,
+                self.request.match.route.pattern,
+                self.request.id,
+            )
+            self._break()
+            return
+        self._end()
+        if self._chunked:
+            self._connection.send(FINAL_CHUNK)
+        self._connection.answered(self._status, self._sent, self._closing)
+
+    def _break(self) -> None:
+        """End an answer that has begun and will never be whole, so that the client can tell."""
+        self._end()
+        if self._chunked or self._left is not None or self._silent:
+            self._connection.answered(self._status, self._sent, closing=True)
+        else:
+            # Only the close would end this body: an orderly one would say that it is whole.
+            self._connection.break_off(self._status, self._sent)
+
+    def answer(self, response: Response) -> None:
+        if not self._over and not self.begun:
+            self._end()
+            self._connection.respond(response)
+
+    def fail(self, status: int) -> None:
+        if self._over:
+            return
+        if not self.begun:
+            self.answer(self._server.error(status))
+            return
+        self._break()
+
+    def redirect(self, target: bytes) -> None:
+        if self._over:
+            return
+        request, connection = self.request, self._connection
+        if request.redirects >= MOST_REDIRECTS:
+            log.error(
+                "%d internal redirects, the last to %r id=%s", MOST_REDIRECTS, target, request.id
+            )
+            self.fail(500)
+            return
+        try:
+            head = _as_get(target, request.head, self._server)
+        except ProtocolError as error:
+            log.error("internal redirect to %r: %s id=%s", target, error.reason, request.id)
+            self.fail(502)
+            return
+        match = self._server.router.find(head.host, head.path)
+        self._end()
+        if match is None:
+            connection.respond(route_missing(self._server, head))
+            return
+        again = Request(head, match, request.peer, request.started, request.redirects + 1)
+        connection.dispatch(again)
+
+    def pause_body(self) -> None:
+        self.wants_body = False
+        self._connection.pause_reading()
+        self._connection.set_deadline()
+
+    def resume_body(self) -> None:
+        connection = self._connection
+        if self._over or not connection.body_pending:
+            return
+        self.wants_body = True
+        head = self.request.head
+        if head.expects_continue and not self._continued:
+            self._continued = True
+            if not connection.reader.buffered:
+                connection.send(CONTINUE)
+        connection.resume_reading()
+        self.pump()
+
+    # What the connection calls.
+
+    def start(self) -> None:
+        self._call(partial(self._job.start, self))
+
+    def pump(self) -> None:
+        """Give the job what has arrived of the body, as long as it wants it."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self.wants_body and not self._over:
+                event = self._connection.reader.next_event()
+                if event is None:
+                    break
+                if event is END_OF_BODY:
+                    self.wants_body = False
+                    self._connection.body_pending = False
+                    self._call(self._job.body_ended)
+                else:
+                    assert isinstance(event, bytes)
+                    self._call(partial(self._job.body, event))
+        except ProtocolError as error:
+            self.reject(error)
+            return
+        finally:
+            self._pumping = False
+        if not self._over:
+            self._connection.set_deadline()
+
+    def drained(self) -> None:
+        self._call(self._job.drained)
+
+    def on_deadline(self) -> None:
+        """Nothing is queued, and yet a deadline has passed."""
+        if self.wants_body:
+            self.reject(ProtocolError(408, "the body of the request came too slowly"))
+        elif self.begun:
+            # Half-closed, but it takes what we write: it is there.
+            self._connection.set_deadline()
+        else:
+            self._connection.finish()
+
+    def reject(self, error: ProtocolError) -> None:
+        """The request turns out to be none: the job is told that nobody waits."""
+        if self._over:
+            return
+        self._end()
+        self._call(self._job.disconnected)
+        if self.begun:
+            self._break()
+        else:
+            self._connection.reject(error)
+
+    def client_gone(self) -> tuple[int, int] | None:
+        """The connection has closed. What to log: status (499 for none) and body bytes."""
+        if self._over:
+            return None
+        self._end()
+        self._call(self._job.disconnected)
+        return self._status or CLIENT_GONE, self._sent
+
+    def _end(self) -> None:
+        self._over = True
+        self.wants_body = False
+        self._server.under_way.pop(self._connection, None)
+
+    def _call(self, call: Callable[[], None]) -> None:
+        """A fault in a job ends its own request and nothing else."""
+        try:
+            call()
+        except Exception:
+            log.exception(
+                "fault in a handler route=%s id=%s",
+                self.request.match.route.pattern,
+                self.request.id,
+            )
+            self.fail(500)
+
+
+def _as_get(target: bytes, head: Head, server: Server) -> Head:
+    """The head of a local redirect (RFC 3875 6.2.2): the same client asks for another target.
+
+    Raises ProtocolError where target is none.
+    """
+    dropped = (
+        b"content-length",
+        b"content-type",
+        b"transfer-encoding",
+        b"expect",
+        b"content-encoding",
+    )
+    lines = [b"GET %b HTTP/1.1" % target]
+    if not any(name == b"host" for name, _ in head.headers):
+        lines.append(b"Host:")
+    lines += [b"%b: %b" % pair for pair in head.headers if pair[0] not in dropped]
+    return parse_head(b"\r\n".join(lines) + b"\r\n\r\n", server.head_limits)

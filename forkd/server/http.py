@@ -1,0 +1,413 @@
+"""One HTTP/1 connection: requests in order, one answered at a time."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+from enum import Enum, auto
+
+from forkd.errors import ProtocolError
+from forkd.handlers.base import Job, Peer, Request, Response
+from forkd.loop.stream import Stream
+from forkd.loop.timers import NEVER
+from forkd.proto.http1.head import Head
+from forkd.proto.http1.reader import END_OF_BODY, RequestReader
+from forkd.server.context import (
+    DISCARD_BYTES,
+    HALF_CLOSED_S,
+    LINGER_BYTES,
+    LINGER_S,
+    READ_AHEAD,
+    Server,
+)
+from forkd.server.exchange import HttpExchange
+from forkd.server.refusals import refuse_method, route_missing
+
+log = logging.getLogger("forkd.server")
+
+
+class State(Enum):
+    """What a connection waits for. Legal steps:
+
+    HEAD -> EXCHANGE, DISCARD, SENDING, LINGER    EXCHANGE -> HEAD, DISCARD, SENDING, LINGER
+    SENDING -> HEAD, DISCARD, LINGER              DISCARD -> HEAD, LINGER
+    and from each to CLOSED.
+    """
+
+    HEAD = auto()
+    """A request, or the rest of its head."""
+    EXCHANGE = auto()
+    """A job that makes the answer."""
+    SENDING = auto()
+    """The client, which has not taken the whole answer yet."""
+    DISCARD = auto()
+    """The end of a body that nobody wants; its answer has been sent."""
+    LINGER = auto()
+    """The client's end of the connection; ours is closed."""
+    CLOSED = auto()
+
+
+class HttpConnection(Stream):
+    """Reads requests, finds their routes, sends the answers, keeps the deadlines."""
+
+    __slots__ = (
+        "_client",
+        "_closing",
+        "_discarded",
+        "_exchange",
+        "_half_closed",
+        "_peer",
+        "_served",
+        "_server",
+        "_serving",
+        "_state",
+        "_unlogged",
+        "body_pending",
+        "head",
+        "reader",
+    )
+
+    def __init__(self, server: Server, sock: socket.socket, peer: Peer) -> None:
+        super().__init__(server.loop, sock)
+        self._server = server
+        self._peer = peer
+        self._client = (peer.address or "unix:").encode()
+        self._state = State.HEAD
+        self._exchange: HttpExchange | None = None
+        self._served = 0
+        self._serving = False
+        self._closing = False
+        """The answer under way is the last one."""
+        self._half_closed = False
+        self._discarded = 0
+        self._unlogged: tuple[int, int] | None = None
+        """Status and body length of an answer that the client is still taking."""
+        self.reader = RequestReader(server.head_limits, server.memo)
+        self.head: Head | None = None
+        """Of the request being answered, as it came."""
+        self.body_pending = False
+        """Some of its body has not been read yet."""
+        server.connections.add(self)
+        server.tally.connections += 1
+        server.loop.timers.set(self, server.loop.now + server.limits.header_timeout)
+
+    # Input.
+
+    def received(self, data: bytes) -> None:
+        state = self._state
+        if state is State.LINGER:
+            self._discarded += len(data)
+            if self._discarded > LINGER_BYTES:
+                self.finish()
+            return
+        self.reader.receive(data)
+        if state is State.HEAD:
+            self._serve_pending()
+            return
+        if state is State.EXCHANGE and self._exchange is not None:
+            self._exchange.pump()
+        elif state is State.DISCARD:
+            self._discard()
+        if self.reader.buffered > READ_AHEAD and self._state is not State.HEAD:
+            self.pause_reading()
+
+    def input_ended(self) -> None:
+        self._half_closed = True
+        if self._state is State.EXCHANGE and self._exchange is not None:
+            if self.body_pending:
+                self._exchange.reject(ProtocolError(400, "the body ended early"))
+            else:
+                # It may still read: an answer that comes soon is for it (RFC 9112 9.6).
+                self.set_deadline()
+        elif self._state is not State.SENDING:
+            self.finish()
+
+    def lost(self, error: OSError) -> None:
+        log.debug("client %s is gone: %s", self._client.decode(), error)
+        self.finish()
+
+    def _serve_pending(self) -> None:
+        """Answer what has arrived, in order, until more is needed or an answer takes time."""
+        if self._serving:
+            return  # an answer given inside the loop below has ended: that loop goes on
+        self._serving = True
+        try:
+            while self._state is State.HEAD:
+                event = self.reader.next_event()
+                if event is None:
+                    self._await_request()
+                    return
+                assert isinstance(event, Head)
+                self._serve(event)
+        except ProtocolError as error:
+            self.head = None
+            self.reject(error)
+        finally:
+            self._serving = False
+
+    def _await_request(self) -> None:
+        loop, limits = self.loop, self._server.limits
+        if self._half_closed:
+            self.finish()
+        elif self.reader.partial:
+            # From its first byte on the whole head has this long; bytes that trickle gain nothing.
+            loop.timers.set(self, min(self.deadline, loop.now + limits.header_timeout))
+        elif self._served:
+            patience = loop.now + limits.keepalive_timeout
+            loop.timers.set(self, min(patience, self._server.idle_until))
+            self.resume_reading()
+
+    def _serve(self, head: Head) -> None:
+        server = self._server
+        self._served += 1
+        server.tally.requests += 1
+        self.head = head
+        self.body_pending = head.has_body
+        match = server.router.find(head.host, head.path)
+        if match is None:
+            self.respond(route_missing(server, head))
+            return
+        self.dispatch(Request(head, match, self._peer, self.loop.now, 0))
+
+    def dispatch(self, request: Request) -> None:
+        """Give a request to its handler, and send or start what comes back."""
+        head, route = request.head, request.match.route
+        allowed = route.methods
+        if allowed is not None and head.method not in allowed:
+            self.respond(refuse_method(self._server, head.method, allowed))
+            return
+        if head.has_body:
+            try:
+                self.reader.limit_body(route.max_body)
+            except ProtocolError as error:
+                self.reject(error)
+                return
+        try:
+            answer = route.handler.answer(request)
+        except Exception:
+            log.exception("fault in a handler route=%s id=%s", route.pattern, request.id)
+            answer = self._server.error(500)
+        if isinstance(answer, Response):
+            self.respond(answer)
+        else:
+            self._start(request, answer)
+
+    # An answer at once.
+
+    def respond(self, response: Response) -> None:
+        """Send a whole response and go on to what comes next."""
+        head = self.head
+        assert head is not None
+        clock = self._server.clock
+        if self.loop.now >= clock.until:
+            clock.refresh(self.loop.now)
+        closing = self.must_close()
+        if closing:
+            tail = clock.closing
+        else:
+            tail = clock.keeping if head.version == 11 else clock.keeping_1_0
+        length = response.length
+        if head.method == "HEAD":
+            length = 0
+            self.send(response.prefix + tail)
+        elif response.open_file is None:
+            self.send(response.prefix + tail + response.body)
+        else:
+            try:
+                file = response.open_file()
+            except OSError:
+                self.respond(self._server.error(404))
+                return
+            self.send(response.prefix + tail, more=True)
+            self.send_file(file)
+        self.answered(response.status, length, closing)
+
+    def must_close(self) -> bool:
+        """Whether the connection ends with the answer to this request."""
+        head = self.head
+        assert head is not None
+        limit = self._server.limits.keepalive_requests
+        return (
+            not head.keep_alive
+            or self._server.draining
+            or 0 < limit <= self._served
+            # Reading a body that nobody wants can cost more than a new connection.
+            or (
+                self.body_pending and (head.expects_continue or head.content_length > DISCARD_BYTES)
+            )
+        )
+
+    def answered(self, status: int, length: int, closing: bool) -> None:
+        """The answer is out, or queued: count it, and see to what comes next."""
+        if self.queued:
+            self._unlogged = (status, length)
+        else:
+            self._record(status, length)
+        if self._state is State.CLOSED:
+            return
+        self._exchange = None
+        self._closing = closing
+        if self.queued:
+            self._state = State.SENDING
+            self.set_deadline()
+        else:
+            self._after_answer()
+
+    def _after_answer(self) -> None:
+        if self._closing:
+            head = self.head
+            # Who asked for the close sends nothing more: no need to wait for it.
+            unread = (
+                self.body_pending or head is None or head.keep_alive or self.reader.buffered > 0
+            )
+            self._close_politely(unread)
+        elif self.body_pending:
+            self._state = State.DISCARD
+            self._discarded = 0
+            self.resume_reading()
+            self._discard()
+        else:
+            self._state = State.HEAD
+            self._serve_pending()
+
+    def _record(self, status: int, length: int) -> None:
+        """Count an answer and write its line."""
+        server, head = self._server, self.head
+        server.tally.bytes_sent += length
+        if status >= 500:
+            server.tally.errors += 1
+        if server.access_log is not None:
+            request, tail = (head.log_line, head.log_tail) if head else (b"-", b'"-" "-"')
+            server.access_log.write(
+                self._client, server.clock.log_time, request, status, length, tail
+            )
+
+    def _record_unlogged(self) -> None:
+        """The answer has been taken, or the rest of it never will be."""
+        if self._unlogged is not None:
+            status, length = self._unlogged
+            self._unlogged = None
+            self._record(status, max(0, length - self.queued))
+
+    def _discard(self) -> None:
+        """Read the rest of a body that nobody wants, within bounds."""
+        try:
+            while (event := self.reader.next_event()) is not None:
+                if event is END_OF_BODY:
+                    self.body_pending = False
+                    self._state = State.HEAD
+                    self._serve_pending()
+                    return
+                assert isinstance(event, bytes)
+                self._discarded += len(event)
+                if self._discarded > DISCARD_BYTES:
+                    self._close_politely(True)
+                    return
+        except ProtocolError:
+            self._close_politely(True)
+            return
+        if self._half_closed:
+            self.finish()
+        else:
+            self.loop.timers.set(self, self.loop.now + self._server.limits.body_timeout)
+
+    # An answer bit by bit.
+
+    def _start(self, request: Request, job: Job) -> None:
+        self._state = State.EXCHANGE
+        self._exchange = HttpExchange(self, self._server, request, job)
+        self._server.under_way[self] = request
+        self.loop.timers.remove(self)
+        self._exchange.start()
+
+    def set_deadline(self) -> None:
+        """The deadline of an answer under way."""
+        limits, now = self._server.limits, self.loop.now
+        exchange = self._exchange if self._state is State.EXCHANGE else None
+        if self.queued:
+            when = now + limits.write_timeout
+        elif exchange is not None and exchange.wants_body:
+            when = now + limits.body_timeout
+        elif exchange is not None and self._half_closed:
+            when = now + HALF_CLOSED_S
+        else:
+            when = NEVER
+        self.loop.timers.set(self, when)
+
+    def progressed(self) -> None:
+        self.set_deadline()
+
+    def drained(self) -> None:
+        if self._state is State.EXCHANGE and self._exchange is not None:
+            self.set_deadline()
+            self._exchange.drained()
+        elif self._state is State.SENDING:
+            self._record_unlogged()
+            self._after_answer()
+
+    # The end.
+
+    def reject(self, error: ProtocolError) -> None:
+        """Answer what is no request, and close: what follows it cannot be trusted."""
+        response = self._server.error(error.status)
+        log.info("client %s: %d, %s", self._client.decode(), error.status, error.reason)
+        self._server.clock.refresh(self.loop.now)
+        self.body_pending = True
+        body = b"" if self.head is not None and self.head.method == "HEAD" else response.body
+        self.send(response.prefix + self._server.clock.closing + body)
+        self.answered(error.status, len(body), closing=True)
+
+    def _close_politely(self, unread: bool) -> None:
+        """Close so that the client can read the answer.
+
+        unread: bytes of the client may still arrive. Closing at once would then send a reset, which
+        makes the client's kernel throw away what it has not read yet (RFC 9112 9.6).
+        """
+        if not unread or self._half_closed:
+            self.finish()
+            return
+        self._state = State.LINGER
+        self._discarded = 0
+        self.end_output()
+        if not self.closed:
+            self.loop.timers.set(self, self.loop.now + LINGER_S)
+            self.resume_reading()
+
+    def on_deadline(self, now: float) -> None:  # noqa: ARG002 the wheel gives it
+        state = self._state
+        if state is State.HEAD and self.reader.partial:
+            self.head = None
+            self.reject(ProtocolError(408, "the head of the request came too slowly"))
+        elif state is State.EXCHANGE and self._exchange is not None and not self.queued:
+            self._exchange.on_deadline()
+        else:
+            if self.queued:
+                log.info("client %s: takes no data for write_timeout", self._client.decode())
+            self.finish()
+
+    def drain(self) -> None:
+        """The worker leaves: a connection without a request has a bounded time to send one."""
+        if self._state is State.HEAD and not self.reader.partial:
+            self.loop.timers.set(self, min(self.deadline, self._server.idle_until))
+
+    def finish(self) -> None:
+        """Close now, whatever is under way."""
+        if self._state is State.CLOSED:
+            return
+        self._state = State.CLOSED
+        self._record_unlogged()
+        exchange, self._exchange = self._exchange, None
+        self.close()
+        self._server.connections.discard(self)
+        self._server.under_way.pop(self, None)
+        if exchange is not None and (gone := exchange.client_gone()) is not None:
+            self._record(*gone)
+        self._server.on_closed()
+
+    def break_off(self, status: int, length: int) -> None:
+        """Close so that the client cannot take half an answer for a whole one: by a reset."""
+        self._unlogged = (status, length)
+        if not self.closed:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.finish()

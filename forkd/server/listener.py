@@ -1,0 +1,79 @@
+"""Accepting connections on the listeners that all workers share."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import Callable
+
+from forkd.loop.loop import EXCLUSIVE, READABLE, Loop
+from forkd.loop.timers import Timer
+
+log = logging.getLogger("forkd.server")
+
+_AT_ONCE = 16
+"""Accepted in one turn. More would let one worker take a burst that others could share."""
+_PAUSE_S = 0.5
+"""Without descriptors accepting only spins: wait until some may have been closed."""
+
+Accepted = Callable[[socket.socket, object], None]
+
+
+class Listener:
+    """One worker's view of a listening socket."""
+
+    def __init__(self, loop: Loop, sock: socket.socket, accepted: Accepted) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._accepted = accepted
+        self._resume_timer = Timer(lambda _now: self.resume())
+        self._listening = False
+        self._closed = False
+        self.resume()
+
+    def resume(self) -> None:
+        if not self._listening and not self._closed:
+            # EXCLUSIVE: a new connection wakes one worker, not all of them (epoll_ctl(2)).
+            self._loop.watch(self._sock.fileno(), self._on_ready, READABLE | EXCLUSIVE)
+            self._listening = True
+
+    def pause(self) -> None:
+        """Leave what comes to the other workers, or in the kernel's queue."""
+        if self._listening:
+            self._loop.forget(self._sock.fileno())
+            self._listening = False
+
+    def take_all(self) -> None:
+        """Accept whatever waits: nobody else is going to."""
+        while self._accept():
+            pass
+
+    def close(self) -> None:
+        """Close this process's copy; the master's keeps the queue."""
+        self.pause()
+        self._loop.timers.remove(self._resume_timer)
+        if not self._closed:
+            self._closed = True
+            self._sock.close()
+
+    def _on_ready(self, _mask: int) -> None:
+        for _ in range(_AT_ONCE):
+            if not self._listening or not self._accept():
+                return
+
+    def _accept(self) -> bool:
+        try:
+            sock, address = self._sock.accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                log.error("cannot accept: %s; paused for %g s", error.strerror, _PAUSE_S)
+                self.pause()
+                self._loop.timers.set(self._resume_timer, self._loop.now + _PAUSE_S)
+                return False
+            return True  # that client has gone again (accept(2), "Error handling")
+        sock.setblocking(False)
+        self._accepted(sock, address)
+        return True
