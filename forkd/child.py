@@ -1,0 +1,158 @@
+"""What every child of the master is given, and the steps by which a forked process becomes one."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import NoReturn
+
+import setproctitle
+
+from forkd.channel import Channel, Said, Word
+from forkd.config.address import Address
+from forkd.config.model import Settings
+from forkd.errors import ForkdError
+from forkd.logs.error import start_error_log
+from forkd.logs.files import LogFiles
+from forkd.loop.signals import reset_signals
+from forkd.scoreboard import Slot
+from forkd.system.credentials import Identity, assume, current_user, denied_directory
+from forkd.system.process import (
+    close_descriptors_except,
+    die_with_parent,
+    forbid_new_privileges,
+)
+
+
+class Kind(Enum):
+    """The kinds of children. The value is the word in logs and process titles."""
+
+    WORKER = "worker"
+    SPAWNER = "spawner"
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnPolicy:
+    """What a spawner imposes on the programs that it starts. There is a pool for each."""
+
+    no_new_privileges: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Children that do the same and can stand in for each other."""
+
+    kind: Kind
+    policy: SpawnPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """All that a child is to know and to have. Made by the master just before the fork."""
+
+    pool: Pool
+    generation: int
+    slot: Slot
+    settings: Settings
+    master_pid: int
+    channel: Channel
+    listeners: tuple[tuple[Address, socket.socket], ...]
+    log_files: LogFiles
+    identity: Identity | None
+    """Whom to become; None: stay who the master is."""
+    orders: Mapping[SpawnPolicy, socket.socket]
+    """This child's ends of the sockets on which workers order programs from spawners."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.pool.kind.value} {self.slot.number} gen {self.generation}"
+
+
+def enter(
+    assignment: Assignment, title: str, *, keep_privileges: bool, on_orphaned: signal.Signals
+) -> None:
+    """Become what the assignment says. Called first thing after the fork, signals still blocked.
+
+    The order matters: descriptors are closed while they can still be listed, the log is there before
+    anything can go wrong, identity goes before no_new_privs (which would not forbid it, but a
+    half-done switch must not pass), and the parent's death is tied last, since a change of identity
+    undoes that.
+    """
+    # Objects of the master must never be finalised here: their descriptors' numbers are used anew.
+    gc.freeze()
+    reset_signals(
+        ignore=(
+            signal.SIGHUP,
+            signal.SIGINT,
+            signal.SIGUSR1,
+            signal.SIGUSR2,
+            signal.SIGTTIN,
+            signal.SIGTTOU,
+            signal.SIGWINCH,
+        )
+    )
+    close_descriptors_except(_descriptors(assignment))
+    settings = assignment.settings
+    start_error_log(
+        assignment.log_files.open(settings.log.error.file),
+        settings.log.error.level,
+        assignment.name,
+    )
+    setproctitle.setproctitle(title)
+    if assignment.identity is not None:
+        assume(assignment.identity)
+    if not keep_privileges:
+        forbid_new_privileges()
+    die_with_parent(assignment.master_pid, on_orphaned)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _descriptors(assignment: Assignment) -> set[int]:
+    keep = {assignment.channel.fd, *assignment.log_files.descriptors}
+    keep.update(sock.fileno() for _, sock in assignment.listeners)
+    keep.update(sock.fileno() for sock in assignment.orders.values())
+    return keep
+
+
+def refuse_to_start(channel: Channel, reasons: Iterable[str]) -> NoReturn:
+    """Tell the master why this child cannot do its work, and leave."""
+    channel.say(Word.FAILED, reasons)
+    os._exit(1)
+
+
+def reason_of(error: Exception) -> str:
+    """One line for an exception that ended a child's start."""
+    if isinstance(error, ForkdError):
+        return str(error)
+    if isinstance(error, PermissionError) and error.filename:
+        where = denied_directory(os.fsdecode(error.filename)) or os.fsdecode(error.filename)
+        return (
+            f"user {current_user()} may not read {os.fsdecode(error.filename)} (denied by {where})"
+        )
+    if isinstance(error, ImportError):
+        return unreadable_import() or f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}"
+
+
+def unreadable_import() -> str | None:
+    """Which directory of the module search path this user cannot read, if there is one."""
+    for directory in sys.path:
+        if os.path.isabs(directory) and not os.access(directory, os.R_OK | os.X_OK):
+            where = denied_directory(directory) or directory
+            return (
+                f"user {current_user()} cannot read {directory}, where Python modules are imported "
+                f"from (denied by {where}): install forkd and Python where that user can read them"
+            )
+    return None
+
+
+def adopt_log_files(assignment: Assignment, said: Said) -> None:
+    """The master has reopened the log files: put each in its place."""
+    for path, descriptor in zip(said.fields, said.descriptors, strict=True):
+        assignment.log_files.replace(path, descriptor)

@@ -1,0 +1,31 @@
+"""What a worker would find out at its start, without serving."""
+
+from __future__ import annotations
+
+import os
+
+from forkd.child import reason_of
+from forkd.config.model import Settings
+from forkd.handlers.factory import Services, build_router
+from forkd.handlers.programs import Program, Running, Watcher
+from forkd.system.credentials import Identity, assume
+
+
+class _NoLauncher:
+    """Handlers need one to be built; nothing is asked of it."""
+
+    def launch(
+        self, program: Program, descriptors: tuple[int, int, int], watcher: Watcher
+    ) -> Running:
+        raise AssertionError("a check starts no programs")
+
+
+def check_as_worker(settings: Settings, identity: Identity | None) -> list[str]:
+    """Build all handlers as the workers' user; the reasons why that fails, none where it works."""
+    try:
+        if identity is not None:
+            assume(identity)
+        build_router(settings, Services(lambda _policy: _NoLauncher(), os.environ))
+    except Exception as error:
+        return [reason_of(error)]
+    return []
