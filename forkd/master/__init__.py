@@ -1,0 +1,1 @@
+"""The master: binds, forks, supervises, reloads. Imports no worker, no handler, no application."""

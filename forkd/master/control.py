@@ -1,0 +1,120 @@
+"""The control socket: JSON lines, one request and one answer each. Only its owner may connect."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from forkd.errors import OperationError
+from forkd.loop.loop import Loop
+from forkd.loop.stream import Stream
+from forkd.system.sockets import answers, listen_unix
+
+log = logging.getLogger("forkd.master")
+
+_LONGEST = 65536
+
+Reply = Callable[[dict[str, object]], None]
+Command = Callable[[dict[str, object], Reply], None]
+"""A command answers by calling reply, at once or when it is done."""
+
+
+class ControlServer:
+    """Listens on the control socket and calls the command that a client names."""
+
+    def __init__(self, loop: Loop, path: Path, commands: dict[str, Command]) -> None:
+        """Raises OperationError, also where another forkd answers there."""
+        self._loop = loop
+        self._path = path
+        self._commands = commands
+        self._sessions: set[_Session] = set()
+        if answers(str(path)):
+            raise OperationError(
+                f"forkd is already running: it answers on the control socket {path} "
+                f"(another instance needs its own `control`)"
+            )
+        try:
+            path.parent.mkdir(mode=0o755, exist_ok=True)
+        except OSError as error:
+            raise OperationError(
+                f"cannot make the directory {path.parent} of the control socket: {error.strerror}"
+            ) from None
+        self._socket = listen_unix(str(path), 0o600, -1, -1)
+        loop.watch(self._socket.fileno(), self._on_ready)
+
+    def close(self) -> None:
+        """Close, and leave the answers that are on their way to the kernel."""
+        for session in list(self._sessions):
+            session.close()
+        self._loop.forget(self._socket.fileno())
+        self._socket.close()
+        try:
+            os.unlink(self._path)
+        except OSError:
+            pass
+
+    def _on_ready(self, _mask: int) -> None:
+        try:
+            sock, _ = self._socket.accept()
+        except OSError:
+            return
+        sock.setblocking(False)
+        self._sessions.add(_Session(self._loop, sock, self._commands, self._sessions.discard))
+
+
+class _Session(Stream):
+    """One client of the control socket."""
+
+    __slots__ = ("_buffer", "_commands", "_over")
+
+    def __init__(
+        self,
+        loop: Loop,
+        sock: socket.socket,
+        commands: dict[str, Command],
+        over: Callable[[_Session], None],
+    ) -> None:
+        super().__init__(loop, sock)
+        self._commands = commands
+        self._over = over
+        self._buffer = b""
+
+    def received(self, data: bytes) -> None:
+        self._buffer += data
+        if len(self._buffer) > _LONGEST:
+            self.finish()
+            return
+        *lines, self._buffer = self._buffer.split(b"\n")
+        for line in lines:
+            self._command(line)
+
+    def _command(self, line: bytes) -> None:
+        try:
+            request = json.loads(line)
+            command = self._commands[request["command"]]
+        except (ValueError, TypeError, KeyError):
+            known = ", ".join(sorted(self._commands))
+            self._reply({"ok": False, "reasons": [f"not a command; there are: {known}"]})
+            return
+        command(request, self._reply)
+
+    def _reply(self, answer: dict[str, object]) -> None:
+        if not self.closed:
+            self.send(json.dumps(answer).encode() + b"\n")
+
+    def input_ended(self) -> None:
+        pass  # it may still wait for its answer; a close of both ways is a reset or a hang-up
+
+    def drained(self) -> None:
+        pass
+
+    def lost(self, error: OSError) -> None:  # noqa: ARG002 whoever asked is gone, that is all
+        self.finish()
+
+    def finish(self) -> None:
+        self.close()
+        self._over(self)

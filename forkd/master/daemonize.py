@@ -1,0 +1,57 @@
+"""`-D`: the master in the background, detached from the terminal once it is known to serve."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from forkd.config.model import Settings
+
+
+class Background:
+    """The daemon's end of the pipe on which the person's shell waits.
+
+    The standard streams stay until the daemon serves, so that every reason why it cannot is read
+    where the command was typed.
+    """
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+
+    @classmethod
+    def enter(cls, settings: Settings) -> Background:
+        """Fork twice; only the daemon returns. The process that was called exits with 0 when the
+        daemon serves, with 1 when it does not come up."""
+        targets = [settings.log.error.file]
+        if settings.log.access is not None:
+            targets.append(settings.log.access.file)
+        if any(target in ("stdout", "stderr") for target in targets):
+            print(
+                "forkd: -D closes stdout and stderr: what log.access and log.error write there is "
+                "lost (give them a file)",
+                file=sys.stderr,
+            )
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        if os.fork() != 0:
+            os.close(write_end)
+            os._exit(0 if os.read(read_end, 1) else 1)
+        os.close(read_end)
+        os.setsid()
+        # Once more: not being a session leader, it can never get a terminal again.
+        if os.fork() != 0:
+            os._exit(0)
+        return cls(write_end)
+
+    def ready(self) -> None:
+        """The daemon serves: let the shell go on, and let go of its terminal."""
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(null, number)
+        os.close(null)
+        os.write(self._pipe, b"1")
+        self.close()
+
+    def close(self) -> None:
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            self._pipe = -1

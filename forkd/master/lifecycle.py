@@ -1,0 +1,159 @@
+"""What is to be done about the children, decided from a table of them. Pure.
+
+The master keeps one statement of what should be: how many children of each pool of each generation.
+`plan` compares it with what is and says what to do. Starting, growing, replacing, reloading, rolling
+back and stopping are all the same step with another statement.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from forkd.child import Pool
+
+KILL_GRACE_S = 2.0
+"""From a TERM or ABRT that was not obeyed to KILL, and from one KILL to the next look."""
+BACKOFF_FIRST_S = 1.0
+BACKOFF_MOST_S = 30.0
+
+
+class State(Enum):
+    """The life of a child: STARTING -> READY -> DRAINING -> gone; each but the last may be skipped."""
+
+    STARTING = auto()
+    READY = auto()
+    DRAINING = auto()
+
+
+class Pressure(Enum):
+    """How hard a child has been asked to leave: NONE -> ASKED -> KILLED."""
+
+    NONE = auto()
+    ASKED = auto()
+    KILLED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process of ours. Times are monotonic seconds; a deadline is when patience ends."""
+
+    pool: Pool
+    generation: int
+    slot: int
+    pid: int
+    state: State
+    since: float
+    deadline: float | None
+    pressure: Pressure = Pressure.NONE
+
+    def __str__(self) -> str:
+        return f"{self.pool.kind.value} {self.slot} gen {self.generation} pid {self.pid}"
+
+
+Key = tuple[int, Pool]
+"""Generation and pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What should be. A generation that is not named is to drain."""
+
+    counts: Mapping[Key, int]
+    not_before: Mapping[Key, float]
+    """A pool that dies at its start is not started again before then."""
+    stopping: bool = False
+    """Nobody takes over from those who drain."""
+    drain_timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    generation: int
+    pool: Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    child: Child
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Send a signal, for a reason that belongs in the log."""
+
+    child: Child
+    signum: signal.Signals
+    reason: str
+
+
+Action = Start | Drain | Kill
+
+
+def plan(
+    children: Iterable[Child], wanted: Wanted, hung: Mapping[int, float], now: float
+) -> list[Action]:
+    """Say what to do now. `hung`: pids whose loop stands still, with for how many seconds."""
+    table = sorted(children, key=lambda child: (child.since, child.pid))
+    actions: list[Action] = [action for child in table if (action := _press(child, hung, now))]
+    alive: dict[Key, list[Child]] = {key: [] for key in wanted.counts}
+    for child in table:
+        if child.state is not State.DRAINING:
+            alive.setdefault((child.generation, child.pool), []).append(child)
+    for key, members in alive.items():
+        count = wanted.counts.get(key, 0)
+        # The youngest go first: they have learnt least.
+        actions += [Drain(child) for child in members[count:]]
+        if now >= wanted.not_before.get(key, 0.0):
+            actions += [Start(*key)] * (count - len(members))
+    return actions
+
+
+def _press(child: Child, hung: Mapping[int, float], now: float) -> Kill | None:
+    """What to do about a child whose time is over."""
+    if child.pressure is Pressure.NONE and child.state is State.READY and child.pid in hung:
+        # ABRT first: faulthandler prints the stacks.
+        reason = f"its loop has stood still for {hung[child.pid]:.0f} s"
+        return Kill(child, signal.SIGABRT, reason)
+    if child.deadline is None or now < child.deadline:
+        return None
+    match child.pressure, child.state:
+        case Pressure.NONE, State.STARTING:
+            return Kill(child, signal.SIGABRT, "not ready within boot_timeout")
+        case Pressure.NONE, _:
+            return Kill(child, signal.SIGTERM, "not done within shutdown_timeout")
+        case _:
+            return Kill(child, signal.SIGKILL, "still there")
+
+
+def after(child: Child, action: Drain | Kill, wanted: Wanted, now: float) -> Child:
+    """The child once the action has been carried out."""
+    if isinstance(action, Drain):
+        # A margin over the child's own patience: it knows best what it is still doing.
+        deadline = now + wanted.drain_timeout_s + KILL_GRACE_S
+        return replace(child, state=State.DRAINING, since=now, deadline=deadline)
+    pressure = Pressure.KILLED if action.signum == signal.SIGKILL else Pressure.ASKED
+    return replace(child, pressure=pressure, deadline=now + KILL_GRACE_S)
+
+
+def ready(child: Child, now: float) -> Child:
+    """The child has said READY. One that drains already stays what it is."""
+    if child.state is not State.STARTING:
+        return child
+    return replace(child, state=State.READY, since=now, deadline=None)
+
+
+def backoff_s(failures: int) -> float:
+    """How long to wait after so many failed starts in a row: 0, 1, 2, 4 ... 30 seconds."""
+    if failures <= 0:
+        return 0.0
+    return float(min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** min(failures - 1, 10)))
+
+
+def next_deadline(children: Iterable[Child], wanted: Wanted, now: float) -> float | None:
+    """When `plan` may have something new to say without anything having happened."""
+    times = [child.deadline for child in children if child.deadline is not None]
+    times += [when for when in wanted.not_before.values() if when > now]
+    return min(times, default=None)

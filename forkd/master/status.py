@@ -1,0 +1,111 @@
+"""What `forkd status` tells, from the table of children and the scoreboard."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from forkd import __version__
+from forkd.child import Kind
+from forkd.config.address import Address
+from forkd.master.lifecycle import Child, State
+from forkd.master.supervisor import Supervisor
+from forkd.scoreboard import Counters
+from forkd.system.sockets import queue_length
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counters of children that are gone; those of the living are added when asked."""
+
+    requests: int = 0
+    connections: int = 0
+    bytes_sent: int = 0
+    errors: int = 0
+
+    def add(self, counters: Counters) -> None:
+        self.requests += counters.requests
+        self.connections += counters.connections
+        self.bytes_sent += counters.bytes_sent
+        self.errors += counters.errors
+
+
+@dataclass(frozen=True, slots=True)
+class LastReload:
+    """How the last reload went. `at` is seconds since the epoch."""
+
+    at: float
+    ok: bool
+    reasons: tuple[str, ...] = field(default=())
+
+
+def workers(supervisor: Supervisor, now: float) -> list[dict[str, object]]:
+    """One entry for each worker, by slot."""
+    children = [c for c in supervisor.children.values() if c.pool.kind is Kind.WORKER]
+    return [_worker(supervisor, child, now) for child in sorted(children, key=lambda c: c.slot)]
+
+
+def _worker(supervisor: Supervisor, child: Child, now: float) -> dict[str, object]:
+    slot = supervisor.slot(child)
+    counters = slot.read()
+    request = None
+    fields = slot.read_request().split(b"\0")
+    if len(fields) == 5:
+        texts = [part.decode("utf-8", "replace") for part in fields]
+        names = ("id", "client", "method", "target", "route")
+        request = dict(zip(names, texts, strict=True)) | {
+            "since_s": round(max(0.0, now - counters.request_since), 3)
+        }
+    return {
+        "slot": child.slot,
+        "pid": child.pid,
+        "generation": child.generation,
+        "state": child.state.name.lower(),
+        "requests": counters.requests,
+        "connections": counters.open_connections,
+        "threads_busy": counters.threads_busy,
+        "since_s": round(now - child.since, 3),
+        "memory_pss": slot.read_memory(),
+        "request": request,
+    }
+
+
+def totals(supervisor: Supervisor, gone: Totals) -> Totals:
+    """Counters of all workers there are and have been."""
+    total = Totals(gone.requests, gone.connections, gone.bytes_sent, gone.errors)
+    for child in supervisor.children.values():
+        if child.pool.kind is Kind.WORKER:
+            total.add(supervisor.slot(child).read())
+    return total
+
+
+def listeners(sockets: Iterable[tuple[Address, socket.socket]]) -> list[dict[str, object]]:
+    """Each listener as it is bound: with port 0 the port that the kernel chose."""
+    return [
+        {"address": _bound(address, sock), "protocol": "http", "queue": queue_length(sock)}
+        for address, sock in sockets
+    ]
+
+
+def _bound(address: Address, sock: socket.socket) -> str:
+    if sock.family == socket.AF_UNIX:
+        return str(address)
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def summary(supervisor: Supervisor, gone: Totals) -> str:
+    """One line for `systemctl status`."""
+    living = [c for c in supervisor.children.values() if c.pool.kind is Kind.WORKER]
+    ready = sum(child.state is State.READY for child in living)
+    draining = sum(child.state is State.DRAINING for child in living)
+    connections = sum(supervisor.slot(child).read().open_connections for child in living)
+    leaving = f" ({draining} draining)" if draining else ""
+    requests = totals(supervisor, gone).requests
+    return f"{ready} workers{leaving}, {connections} connections, {requests} requests answered"
+
+
+def program() -> dict[str, object]:
+    return {"version": __version__, "pid": os.getpid()}

@@ -1,0 +1,233 @@
+"""Carries out what `lifecycle.plan` decides: forks, signals, reaps; keeps the table of children."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from forkd.channel import Channel, Word, channel_pair
+from forkd.child import Assignment, Kind, Pool
+from forkd.errors import OperationError
+from forkd.loop.loop import Loop
+from forkd.master import lifecycle
+from forkd.master.lifecycle import Child, Drain, Kill, Start, State, Wanted
+from forkd.scoreboard import Scoreboard, Slot
+
+log = logging.getLogger("forkd.master")
+
+ChildMain = Callable[[Assignment], None]
+"""What a child runs. When it returns, the child leaves with status 0."""
+
+_ALL_SIGNALS = signal.valid_signals()
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A child that is gone, with what is known of the reason."""
+
+    child: Child
+    status: int
+    reasons: tuple[str, ...]
+    """What the child itself said before it left."""
+    killed_for: str
+    """Why we killed it, where we did."""
+
+    @property
+    def was_asked(self) -> bool:
+        """It was to leave, and left in order."""
+        return self.child.state is State.DRAINING and self.status == 0
+
+    def __str__(self) -> str:
+        if self.killed_for:
+            return f"{self.child} was killed: {self.killed_for}"
+        if self.reasons:
+            return "; ".join(self.reasons)
+        code = os.waitstatus_to_exitcode(self.status)
+        if code < 0:
+            return f"{self.child} died by signal {-code} ({signal.Signals(-code).name})"
+        return f"{self.child} left with exit status {code}"
+
+
+class Supervisor:
+    """The table of children and the only place that forks."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        mains: Mapping[Kind, ChildMain],
+        assign: Callable[[int, Pool, Slot, Channel], Assignment],
+        hang_timeout_s: Callable[[int], float],
+        died: Callable[[Death], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._mains = mains
+        self._assign = assign
+        self._hang_timeout_s = hang_timeout_s
+        self._died = died
+        self._changed = changed
+        self._channels: dict[int, Channel] = {}
+        self._reasons: dict[int, tuple[str, ...]] = {}
+        self._killed_for: dict[int, str] = {}
+        self.children: dict[int, Child] = {}
+        """By pid."""
+        self.scoreboard = Scoreboard()
+        self._free_slots = list(range(len(self.scoreboard.slots)))
+
+    def carry_out(self, wanted: Wanted) -> None:
+        """Do what the plan says. Raises OperationError where a child cannot even be forked."""
+        now = self._loop.now
+        hung = self._hung() if not wanted.stopping else {}
+        for action in lifecycle.plan(self.children.values(), wanted, hung, now):
+            match action:
+                case Start(generation, pool):
+                    self._start(generation, pool)
+                case Drain(child):
+                    self._channels[child.pid].say(Word.STOP if wanted.stopping else Word.DRAIN)
+                    if child.state is State.STARTING:
+                        self._signal(child.pid, signal.SIGTERM)  # it serves nobody yet
+                    self.children[child.pid] = lifecycle.after(child, action, wanted, now)
+                case Kill(child, signum, reason):
+                    log.warning("%s: %s: sending %s", child, reason, signum.name)
+                    self._killed_for.setdefault(child.pid, reason)
+                    self._signal(child.pid, signum)
+                    self.children[child.pid] = lifecycle.after(child, action, wanted, now)
+
+    def reap(self) -> None:
+        """Collect all children that have ended. As PID 1 that includes strangers."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self.children:
+                self._bury(pid, status)
+
+    def kill_all(self) -> None:
+        """Stop at once: nobody is asked."""
+        for child in self.children.values():
+            self._signal(
+                child.pid,
+                signal.SIGTERM if child.pool.kind is Kind.SPAWNER else signal.SIGKILL,
+            )
+
+    def hand_out_log_files(self, files: Mapping[str, int]) -> None:
+        for channel in self._channels.values():
+            channel.say(Word.REOPEN, files.keys(), files.values())
+
+    def slot(self, child: Child) -> Slot:
+        return self.scoreboard.slots[child.slot]
+
+    def _hung(self) -> dict[int, float]:
+        """Pids of workers whose loop has not turned for longer than they may, with seconds."""
+        hung = {}
+        for child in self.children.values():
+            if child.pool.kind is Kind.WORKER and child.state is State.READY:
+                silent = self._loop.now - self.slot(child).read().tick
+                if silent > self._hang_timeout_s(child.generation):
+                    hung[child.pid] = silent
+        return hung
+
+    def _start(self, generation: int, pool: Pool) -> None:
+        slot = self.scoreboard.slots[self._take_slot()]
+        slot.clear()
+        ours, theirs = channel_pair()
+        assignment = self._assign(generation, pool, slot, theirs)
+        # Blocked, or a signal that comes between fork and reset would be taken by the child with the
+        # master's handlers, and its wake-up written into the master's pipe.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _become(self._mains[pool.kind], assignment)
+        except OSError as error:
+            for end in (ours, theirs):
+                end.close()
+            self._give_slot_back(slot.number)
+            raise OperationError(f"cannot fork: {error.strerror}") from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        now = self._loop.now
+        deadline = now + assignment.settings.workers.boot_timeout
+        self.children[pid] = Child(
+            pool, generation, slot.number, pid, State.STARTING, now, deadline
+        )
+        self._channels[pid] = ours
+        self._loop.watch(ours.fd, lambda _mask: self._on_channel(pid))
+
+    def _on_channel(self, pid: int) -> None:
+        channel = self._channels[pid]
+        try:
+            said = channel.hear()
+        except BlockingIOError:
+            return
+        if said is None:
+            # It is about to die; its death is what tells. Until then there is nothing to hear.
+            self._loop.change(channel.fd, 0)
+            return
+        if said.word is Word.READY:
+            self.children[pid] = lifecycle.ready(self.children[pid], self._loop.now)
+            log.debug("%s is ready", self.children[pid])
+            self._changed()
+        elif said.word is Word.FAILED:
+            self._reasons[pid] = said.fields
+
+    def _bury(self, pid: int, status: int) -> None:
+        # What it said last may still be unread.
+        channel = self._channels[pid]
+        while (said := self._last_words(channel)) is not None:
+            if said:
+                self._reasons[pid] = said
+        self._loop.forget(channel.fd)
+        channel.close()
+        del self._channels[pid]
+        child = self.children.pop(pid)
+        self._give_slot_back(child.slot)
+        reasons = self._reasons.pop(pid, ())
+        killed_for = self._killed_for.pop(pid, "")
+        self._died(Death(child, status, reasons, killed_for))
+
+    @staticmethod
+    def _last_words(channel: Channel) -> tuple[str, ...] | None:
+        try:
+            said = channel.hear()
+        except BlockingIOError:
+            return None
+        if said is None:
+            return None
+        return said.fields if said.word is Word.FAILED else ()
+
+    def _take_slot(self) -> int:
+        if not self._free_slots:
+            raise OperationError(f"cannot fork: there are {len(self.children)} children already")
+        return self._free_slots.pop(0)
+
+    def _give_slot_back(self, number: int) -> None:
+        self._free_slots.append(number)
+        self._free_slots.sort()  # the lowest is given next, so that numbers stay small
+
+    @staticmethod
+    def _signal(pid: int, signum: signal.Signals) -> None:
+        try:
+            os.kill(pid, signum)
+        except ProcessLookupError:
+            pass  # it is a zombie by now; SIGCHLD is on its way
+
+
+def _become(main: ChildMain, assignment: Assignment) -> NoReturn:
+    """In the child. Nothing of the master's stack may ever run here again."""
+    status = 70
+    try:
+        main(assignment)
+        status = 0
+    except BaseException:
+        log.exception("%s: fault outside its loop", assignment.name)
+    finally:
+        os._exit(status)
