@@ -1,0 +1,61 @@
+"""Starting the master: in the foreground, in the background, or only to see whether it would start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import setproctitle
+
+from forkd.child import Kind
+from forkd.config.model import Settings
+from forkd.errors import ConfigError, OperationError
+from forkd.master.check import check_in_child
+from forkd.master.daemonize import Background
+from forkd.master.master import Master
+from forkd.spawner.process import run_spawner
+from forkd.system.systemd import Notifier, inherited_sockets
+from forkd.worker.check import check_as_worker
+from forkd.worker.process import run_worker
+
+_MAINS = {Kind.WORKER: run_worker, Kind.SPAWNER: run_spawner}
+
+
+def serve(name: str, read: Callable[[], Settings], *, background: bool) -> int:
+    """Run the master until it is stopped; the exit status. Raises ForkdError where it cannot start."""
+    settings = read()
+    notifier = Notifier.from_environment(os.environ)
+    sockets = inherited_sockets(os.environ, os.getpid())
+    behind = Background.enter(settings) if background else None
+    setproctitle.setproctitle(f"forkd: master [{name}]")
+    try:
+        master = Master(name, read, _MAINS, sockets, notifier, behind.ready if behind else _nothing)
+        return master.run()
+    finally:
+        if behind is not None:
+            behind.close()
+
+
+def check(file: str, read: Callable[[], Settings]) -> int:
+    """`-t`: 0 and `FILE: ok`, or 1 and every error."""
+    import sys
+
+    try:
+        settings = read()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    reasons = check_in_child(settings, check_as_worker)
+    for reason in reasons:
+        print(f"{file}: {reason}", file=sys.stderr)
+    if reasons:
+        return 1
+    print(f"{file}: ok")
+    return 0
+
+
+def _nothing() -> None:
+    pass
+
+
+__all__ = ["OperationError", "check", "serve"]

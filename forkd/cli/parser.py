@@ -1,0 +1,84 @@
+"""What can be typed. `-c` and `--control` may stand before or after the command."""
+
+from __future__ import annotations
+
+import argparse
+
+from forkd import __version__
+
+_DESCRIPTION = "A pre-fork, multi-worker server daemon: static files, CGI programs, one YAML file."
+_EPILOG = """\
+Without a command forkd serves what the configuration says, in the foreground.
+Without -c it looks at $FORKD_CONFIG, ./forkd.yaml, ./conf/forkd.yaml, /etc/forkd/forkd.yaml.
+"""
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Exits with status 2 and a usage line where the arguments make no sense."""
+    shared = argparse.ArgumentParser(add_help=False)
+    # SUPPRESS: a command's parser must not overwrite with its default what stood before it.
+    shared.add_argument(
+        "-c",
+        dest="config",
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="the configuration",
+    )
+    shared.add_argument(
+        "--control",
+        metavar="PATH",
+        default=argparse.SUPPRESS,
+        help="the control socket of a running forkd, instead of the configuration's",
+    )
+    parser = argparse.ArgumentParser(
+        prog="forkd",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[shared],
+    )
+    parser.add_argument("--version", action="version", version=f"forkd {__version__}")
+    parser.add_argument(
+        "-t", dest="check", action="store_true", help="check the configuration and exit"
+    )
+    parser.add_argument("-D", "--daemon", action="store_true", help="go into the background")
+    _add_commands(parser, shared)
+    result = parser.parse_args(arguments)
+    if result.command is not None and (result.check or result.daemon):
+        parser.error(f"-t and -D do not go with the command {result.command}")
+    result.config = getattr(result, "config", None)
+    result.control = getattr(result, "control", None)
+    return result
+
+
+def _add_commands(parser: argparse.ArgumentParser, shared: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    serve = commands.add_parser(
+        "serve", help="serve a directory without a configuration", parents=[]
+    )
+    serve.add_argument("directory", nargs="?", default=".", metavar="DIR")
+    serve.add_argument("-p", "--port", type=_port, default=8000, help="default: 8000")
+    serve.add_argument("-b", "--bind", default="127.0.0.1", metavar="ADDRESS")
+    serve.add_argument(
+        "--cgi", action="store_true", help="run scripts below cgi-bin/, htbin/ and ht-bin/"
+    )
+    serve.add_argument(
+        "--listing", action=argparse.BooleanOptionalAction, default=True, help="list directories"
+    )
+
+    status = commands.add_parser("status", help="what the running forkd does", parents=[shared])
+    status.add_argument("--json", action="store_true", help="for programs")
+    reload = commands.add_parser("reload", help="read the configuration anew", parents=[shared])
+    reload.add_argument(
+        "--wait", action="store_true", help="until it is done; exit status 1 where it failed"
+    )
+    commands.add_parser("stop", help="drain and stop", parents=[shared])
+    commands.add_parser("reopen", help="reopen the log files", parents=[shared])
+    commands.add_parser("schema", help="print the JSON Schema of the configuration")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"not a port: {text!r}")
+    return int(text)
