@@ -1,15 +1,16 @@
-"""Starting the master: in the foreground, in the background, or only to see whether it would start."""
+"""Starting the master, in the foreground or the background, or seeing whether it would start."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 
 import setproctitle
 
 from forkd.child import Kind
 from forkd.config.model import Settings
-from forkd.errors import ConfigError, OperationError
+from forkd.errors import ConfigError
 from forkd.master.check import check_in_child
 from forkd.master.daemonize import Background
 from forkd.master.master import Master
@@ -22,11 +23,17 @@ _MAINS = {Kind.WORKER: run_worker, Kind.SPAWNER: run_spawner}
 
 
 def serve(name: str, read: Callable[[], Settings], *, background: bool) -> int:
-    """Run the master until it is stopped; the exit status. Raises ForkdError where it cannot start."""
+    """Run the master until it is stopped; the exit status. Raises ForkdError if it cannot start."""
     settings = read()
     notifier = Notifier.from_environment(os.environ)
     sockets = inherited_sockets(os.environ, os.getpid())
-    behind = Background.enter(settings) if background else None
+    if background and _writes_to_terminal(settings):
+        print(
+            "forkd: -D closes stdout and stderr: what log.access and log.error write there is lost "
+            "(give them a file)",
+            file=sys.stderr,
+        )
+    behind = Background.enter() if background else None
     setproctitle.setproctitle(f"forkd: master [{name}]")
     try:
         master = Master(name, read, _MAINS, sockets, notifier, behind.ready if behind else _nothing)
@@ -38,8 +45,6 @@ def serve(name: str, read: Callable[[], Settings], *, background: bool) -> int:
 
 def check(file: str, read: Callable[[], Settings]) -> int:
     """`-t`: 0 and `FILE: ok`, or 1 and every error."""
-    import sys
-
     try:
         settings = read()
     except ConfigError as error:
@@ -54,8 +59,11 @@ def check(file: str, read: Callable[[], Settings]) -> int:
     return 0
 
 
+def _writes_to_terminal(settings: Settings) -> bool:
+    access = settings.log.access
+    targets = (settings.log.error.file, access.file if access is not None else None)
+    return any(target in ("stdout", "stderr") for target in targets)
+
+
 def _nothing() -> None:
     pass
-
-
-__all__ = ["OperationError", "check", "serve"]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-
-from forkd.config.model import Settings
 
 
 class Background:
@@ -19,18 +16,9 @@ class Background:
         self._pipe = pipe
 
     @classmethod
-    def enter(cls, settings: Settings) -> Background:
+    def enter(cls) -> Background:
         """Fork twice; only the daemon returns. The process that was called exits with 0 when the
         daemon serves, with 1 when it does not come up."""
-        targets = [settings.log.error.file]
-        if settings.log.access is not None:
-            targets.append(settings.log.access.file)
-        if any(target in ("stdout", "stderr") for target in targets):
-            print(
-                "forkd: -D closes stdout and stderr: what log.access and log.error write there is "
-                "lost (give them a file)",
-                file=sys.stderr,
-            )
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         if os.fork() != 0:
             os.close(write_end)

@@ -21,8 +21,10 @@ _MOST_SPAWNERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """The socket pair on which workers order programs. Bound to no process: whoever dies, the orders
-    that wait are not lost."""
+    """The socket pair on which workers order programs.
+
+    It belongs to no process of theirs: whoever dies, the orders that wait are not lost.
+    """
 
     workers_end: socket.socket
     spawners_end: socket.socket

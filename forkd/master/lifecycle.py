@@ -1,8 +1,8 @@
 """What is to be done about the children, decided from a table of them. Pure.
 
-The master keeps one statement of what should be: how many children of each pool of each generation.
-`plan` compares it with what is and says what to do. Starting, growing, replacing, reloading, rolling
-back and stopping are all the same step with another statement.
+The master keeps one statement of what should be: how many children of each pool and generation.
+`plan` compares it with what is and says what to do. Starting, growing, replacing, reloading,
+rolling back and stopping are all the same step with another statement.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BACKOFF_MOST_S = 30.0
 
 
 class State(Enum):
-    """The life of a child: STARTING -> READY -> DRAINING -> gone; each but the last may be skipped."""
+    """The life of a child: STARTING -> READY -> DRAINING -> gone; a step may be skipped."""
 
     STARTING = auto()
     READY = auto()

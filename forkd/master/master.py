@@ -1,7 +1,7 @@
-"""The master process: one object that signals, deaths and the control socket talk to.
+"""The master process: the one object that signals, deaths and the control socket talk to.
 
-What should be is kept as a statement (`_wanted`), and every event ends in `_step`, which moves the
-statement on where it can and lets the supervisor make it true.
+What should be is kept as a statement, and every event ends in `_step`, which moves the statement on
+where it can and lets the supervisor make it true.
 """
 
 from __future__ import annotations
@@ -12,28 +12,25 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 
 from forkd.channel import Channel
 from forkd.child import Assignment, Kind, Pool
-from forkd.config.address import Address
 from forkd.config.model import Settings
 from forkd.config.plan import plan_reload
 from forkd.errors import ForkdError, OperationError
-from forkd.logs.error import start_error_log
-from forkd.logs.files import LogFiles
 from forkd.loop.loop import Loop
 from forkd.loop.signals import Signals
 from forkd.loop.timers import NEVER, Timer
 from forkd.master import lifecycle, status
 from forkd.master.control import ControlServer, Reply
+from forkd.master.failures import Failures
 from forkd.master.generation import WORKERS, Generation
 from forkd.master.lifecycle import State, Wanted
 from forkd.master.listeners import Listeners
+from forkd.master.logs import MasterLogs, warn_of_root
 from forkd.master.pidfile import remove_pid_file, write_pid_file
-from forkd.master.rollout import Phase, Rollout
+from forkd.master.succession import Succession
 from forkd.master.supervisor import ChildMain, Death, Supervisor
 from forkd.scoreboard import Slot
 from forkd.system.systemd import Notifier
@@ -43,17 +40,9 @@ log = logging.getLogger("forkd.master")
 _LOOK_S = 1.0
 """How often hung workers are looked for, and the service manager is told how things are."""
 
-_SIGNALS = (
-    signal.SIGHUP,
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-    signal.SIGWINCH,
-    signal.SIGCHLD,
+_HANDLED = (
+    *(signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH),
 )
 
 
@@ -66,22 +55,8 @@ class Mode(Enum):
     STOPPING = "stopping"
 
 
-@dataclass(slots=True)
-class Incoming:
-    """A generation on its way in, and what must be undone if it fails."""
-
-    generation: Generation
-    rollout: Rollout
-    opened: list[Address]
-    replies: list[Reply] = field(default_factory=list)
-
-
-class StartFailed(OperationError):
-    """The first generation did not come up. The text has a line for each reason."""
-
-
 class Master:
-    """Use: construct (binds, raises ForkdError), `run` (returns the exit status)."""
+    """Use: construct (binds everything; raises ForkdError), then `run`."""
 
     def __init__(
         self,
@@ -99,60 +74,53 @@ class Master:
         self._started_at = time.time()
         self._mode = Mode.STARTING
         self._failure: ForkdError | None = None
+        """Why the start did not succeed."""
         self._gone = status.Totals()
         self._last_reload: status.LastReload | None = None
-        self._failures: dict[lifecycle.Key, int] = {}
-        self._not_before: dict[lifecycle.Key, float] = {}
-        self._adjustment = 0
-        """By how much TTIN and TTOU have changed the number of workers."""
+        self._last_summary = ""
+        self._failures = Failures()
+        self._succession = Succession()
         self._reload_again: list[Reply] | None = None
+        """Whoever asked for a reload while one was under way."""
         self._stop_replies: list[Reply] = []
-
-        settings = load()
-        self.log_files = LogFiles()
-        self._open_logs(settings)
+        self._logs = MasterLogs()
         self._listeners = Listeners(inherited)
-        self._generations: dict[int, Generation] = {}
-        self._live: Generation | None = None
-        generation = Generation.open(1, settings)
-        opened = self._listeners.open(settings.listen, generation.identity)
         self._loop = Loop()
         self._supervisor = Supervisor(
             self._loop,
             mains,
             self._assign,
-            lambda number: self._generations[number].settings.workers.hang_timeout,
+            lambda number: self._succession[number].settings.workers.hang_timeout,
             self._on_death,
-            self._soon,
+            self._on_child_ready,
+        )
+        settings = load()
+        self._logs.open(settings)
+        self._control = ControlServer(
+            self._loop,
+            settings.control,
+            {
+                "status": self._command_status,
+                "reload": self._command_reload,
+                "stop": self._command_stop,
+                "reopen": self._command_reopen,
+            },
         )
         try:
-            self._control = ControlServer(
-                self._loop,
-                settings.control,
-                {
-                    "status": self._command_status,
-                    "reload": self._command_reload,
-                    "stop": self._command_stop,
-                    "reopen": self._command_reopen,
-                },
-            )
-        except OperationError:
-            self._listeners.close(opened)
+            self._open_generation(settings, [])
+        except ForkdError:
+            self._control.close()
             raise
         self._signals = Signals(self._loop, self._on_signal)
-        self._signals.listen(_SIGNALS)
-        self._bring_in(generation, opened, [])
-
-    # Running.
+        self._signals.listen(_HANDLED)
 
     def run(self) -> int:
-        """Serve until told to stop. 0 for every stop that was asked for; StartFailed is raised where
-        the first generation did not come up."""
-        settings = self._settings
-        start_error_log(
-            self.log_files.open(settings.log.error.file), settings.log.error.level, "master"
-        )
-        _warn_of_root(settings)
+        """Serve until told to stop: 0 for every stop that was asked for.
+
+        Raises ForkdError where the first generation did not come up.
+        """
+        self._logs.use(self._succession.settings)
+        warn_of_root(self._succession.settings)
         for name in self._listeners.unused():
             log.warning("systemd passed a socket named %s that no `listen` takes", name)
         # What is here now is for good: the children's collectors need not look at it.
@@ -160,199 +128,168 @@ class Master:
         gc.freeze()
         self._ticker = Timer(self._tick)
         self._wake_up = Timer(lambda _now: self._step())
-        self._last_summary = ""
         self._tick(self._loop.now)
         self._loop.run()
-        return self._clean_up()
-
-    @property
-    def _settings(self) -> Settings:
-        if self._live is not None:
-            return self._live.settings
-        assert self._incoming is not None
-        return self._incoming.generation.settings
-
-    def _clean_up(self) -> int:
         self._control.close()
         self._listeners.close_all()
-        if self._settings.pid_file is not None:
-            remove_pid_file(self._settings.pid_file, os.getpid())
+        if (path := self._succession.settings.pid_file) is not None:
+            remove_pid_file(path, os.getpid())
         if self._failure is not None:
             raise self._failure
         log.info("stopped")
         return 0
 
+    # What should be, and the step towards it.
+
     def _step(self) -> None:
-        """Move on what can be moved on, and make what is what should be."""
         if self._mode is Mode.STOPPING and not self._supervisor.children:
             for reply in self._stop_replies:
                 reply({"ok": True})
             self._loop.stop()
             return
-        incoming = self._incoming
-        if incoming is not None:
-            incoming.rollout = incoming.rollout.advance(self._supervisor.children.values())
-            if incoming.rollout.phase is Phase.DONE:
-                self._commit(incoming)
+        if self._succession.advance(self._supervisor.children.values()):
+            self._commit()
         wanted = self._wanted()
         try:
             self._supervisor.carry_out(wanted)
         except OperationError as error:
             self._on_fork_failure(str(error))
-        due = lifecycle.next_deadline(self._supervisor.children.values(), wanted, self._loop.now)
+        children = self._supervisor.children.values()
+        due = lifecycle.next_deadline(children, wanted, self._loop.now)
         self._loop.timers.set(self._wake_up, NEVER if due is None else due)
 
     def _soon(self) -> None:
         self._loop.call_soon(self._step)
 
     def _wanted(self) -> Wanted:
-        counts: dict[lifecycle.Key, int] = {}
-        if self._mode is not Mode.STOPPING:
-            if self._live is not None:
-                for pool, count in self._live.full().items():
-                    more = self._adjustment if pool == WORKERS else 0
-                    counts[self._live.number, pool] = max(1, count + more)
-            if self._incoming is not None:
-                counts |= self._incoming.rollout.counts()
-        patience = self._settings.workers.shutdown_timeout
         stopping = self._mode is Mode.STOPPING
-        return Wanted(counts, self._not_before, stopping, patience)
+        counts = {} if stopping else self._succession.counts()
+        patience = self._succession.settings.workers.shutdown_timeout
+        return Wanted(counts, self._failures.not_before, stopping, patience)
 
     def _tick(self, now: float) -> None:
         self._step()
-        summary = status.summary(self._supervisor, self._gone)
-        if self._mode is Mode.RUNNING and summary != self._last_summary:
-            self._last_summary = summary
-            self._notifier.status(summary)
+        if self._mode is Mode.RUNNING:
+            summary = status.summary(self._supervisor, self._gone)
+            if summary != self._last_summary:
+                self._last_summary = summary
+                self._notifier.status(summary)
         self._loop.timers.set(self._ticker, now + _LOOK_S)
 
     # Generations.
 
-    _incoming: Incoming | None = None
+    def _open_generation(self, settings: Settings, replies: list[Reply]) -> None:
+        """Open all that a new generation needs, and send its canary in. Raises OperationError, with
+        nothing left open."""
+        generation = Generation.open(self._succession.next_number(), settings)
+        try:
+            opened = self._listeners.open(settings.listen, generation.identity)
+        except OperationError:
+            generation.retire()
+            raise
+        self._succession.bring_in(generation, opened, replies)
 
     def _assign(self, number: int, pool: Pool, slot: Slot, channel: Channel) -> Assignment:
-        generation = self._generations[number]
-        if pool.kind is Kind.WORKER:
+        generation = self._succession[number]
+        if pool.policy is None:
             orders = {policy: pair.workers_end for policy, pair in generation.orders.items()}
             listeners = self._listeners.chosen(generation.settings.listen)
         else:
-            assert pool.policy is not None
             orders = {pool.policy: generation.orders[pool.policy].spawners_end}
             listeners = ()
         return Assignment(
-            pool,
-            number,
-            slot,
-            generation.settings,
-            os.getpid(),
-            channel,
-            listeners,
-            self.log_files,
-            generation.identity,
-            orders,
+            pool=pool,
+            generation=number,
+            slot=slot,
+            settings=generation.settings,
+            master_pid=os.getpid(),
+            channel=channel,
+            listeners=listeners,
+            log_files=self._logs.files,
+            identity=generation.identity,
+            orders=orders,
         )
 
-    def _bring_in(
-        self, generation: Generation, opened: list[Address], replies: list[Reply]
-    ) -> None:
-        self._generations[generation.number] = generation
-        rollout = Rollout(generation.number, generation.full(), Phase.CANARY)
-        self._incoming = Incoming(generation, rollout, opened, replies)
-
-    def _commit(self, incoming: Incoming) -> None:
-        """The new generation serves: the old one may go."""
-        old, self._live, self._incoming = self._live, incoming.generation, None
-        settings = self._live.settings
-        self._adjustment = 0
+    def _commit(self) -> None:
+        """The new generation is complete: it serves, and the old one may go."""
+        old, incoming = self._succession.succeed()
+        new = incoming.generation
         if old is None:
-            self._announce_start(settings)
+            if not self._announce_start(new):
+                return
         else:
-            self._retire(old)
-            self._listeners.close(plan_reload(old.settings, settings).close)
-            self._use_logs(settings)
-            self._mode = Mode.RUNNING
+            self._failures.forget_generation(old.number)
+            self._listeners.close(plan_reload(old.settings, new.settings).close)
+            self._logs.use(new.settings)
             self._last_reload = status.LastReload(time.time(), True)
-            log.info("reloaded %s: generation %d serves", self._config, self._live.number)
+            log.info("reloaded %s: generation %d serves", self._config, new.number)
+        self._mode = Mode.RUNNING
         self._notifier.ready(status.summary(self._supervisor, self._gone))
         for reply in incoming.replies:
-            reply({"ok": True, "generation": self._live.number})
+            reply({"ok": True, "generation": new.number})
         self._reload_if_asked_meanwhile()
 
-    def _announce_start(self, settings: Settings) -> None:
-        self._mode = Mode.RUNNING
+    def _announce_start(self, generation: Generation) -> bool:
+        settings = generation.settings
         if settings.pid_file is not None:
             try:
                 write_pid_file(settings.pid_file, os.getpid())
             except OperationError as error:
                 self._failure = error
                 self._stop()
-                return
+                return False
         where = ", ".join(str(entry["address"]) for entry in status.listeners(self._listeners))
-        assert self._live is not None
-        workers = self._live.full()[WORKERS]
-        log.info("serving %s on %s with %d workers", self._config, where, workers)
+        count = generation.full()[WORKERS]
+        log.info("serving %s on %s with %d workers", self._config, where, count)
         self._on_ready()
-
-    def _retire(self, generation: Generation) -> None:
-        generation.retire()
-        for key in [key for key in self._failures if key[0] == generation.number]:
-            del self._failures[key]
-        self._not_before = {
-            key: when for key, when in self._not_before.items() if key[0] != generation.number
-        }
+        return True
 
     def _abandon(self, reasons: list[str]) -> None:
-        """The new generation has failed: it goes, the old one serves on as if nothing had been."""
-        incoming, self._incoming = self._incoming, None
-        assert incoming is not None
-        self._retire(incoming.generation)
+        """The new generation has failed: the old one serves on as if nothing had been."""
+        incoming = self._succession.give_up()
+        self._failures.forget_generation(incoming.generation.number)
         self._listeners.close(incoming.opened)
-        if self._live is None:
-            self._failure = StartFailed("\n".join(reasons))
+        if self._succession.live is None:
+            self._failure = OperationError("\n".join(reasons))
             self._stop()
-            return
-        self._use_logs(self._live.settings)
-        self._reload_failed(reasons, incoming.replies)
+        else:
+            self._reload_failed(reasons, incoming.replies)
 
     # Reloading.
 
     def reload(self, replies: list[Reply]) -> None:
-        """Bring in a new generation from the file as it is now; see CONTRACT.md, Reload."""
+        """Bring in a new generation from the file as it is now (CONTRACT.md, Reload)."""
+        live = self._succession.live
         if self._mode is Mode.STOPPING:
             for reply in replies:
                 reply({"ok": False, "reasons": ["forkd is stopping"]})
             return
-        if self._incoming is not None:
-            # One at a time. All that ask meanwhile are served by one more, which reads the file anew.
+        if self._succession.incoming is not None or live is None:
+            # One at a time. All that ask meanwhile are served by one more, which reads anew.
             self._reload_again = (self._reload_again or []) + replies
             return
-        assert self._live is not None
         self._mode = Mode.RELOADING
         self._notifier.reloading()
-        opened: list[Address] = []
         try:
             settings = self._load()
-            refused = plan_reload(self._live.settings, settings).refused
-            if refused:
+            if refused := plan_reload(live.settings, settings).refused:
                 raise OperationError("\n".join(refused))
-            self._open_logs(settings)
-            number = max(self._generations) + 1
-            generation = Generation.open(number, settings)
-            opened = self._listeners.open(settings.listen, generation.identity)
+            self._logs.open(settings)
+            self._open_generation(settings, replies)
         except ForkdError as error:
-            self._use_logs(self._live.settings)
             self._reload_failed(str(error).splitlines(), replies)
             return
-        self._bring_in(generation, opened, replies)
         self._step()
 
     def _reload_failed(self, reasons: list[str], replies: list[Reply]) -> None:
-        assert self._live is not None
+        live = self._succession.live
+        assert live is not None
         self._mode = Mode.RUNNING
+        self._logs.use(live.settings)
         self._last_reload = status.LastReload(time.time(), False, tuple(reasons))
         for reason in reasons:
             log.error("reload failed: %s", reason)
-        log.error("reload failed: generation %d goes on serving", self._live.number)
+        log.error("reload failed: generation %d goes on serving", live.number)
         # systemd waits for READY also after a reload that failed (sd_notify(3)).
         self._notifier.ready(f"The last reload failed: {reasons[0]}")
         for reply in replies:
@@ -364,83 +301,52 @@ class Master:
             self._reload_again = None
             self._loop.call_soon(lambda: self.reload(replies))
 
-    # Logs.
+    # Children that come and go.
 
-    def _open_logs(self, settings: Settings) -> None:
-        """Open what the settings name and is not open yet. Raises OperationError."""
-        for target in _log_targets(settings):
-            self.log_files.open(target)
-
-    def _use_logs(self, settings: Settings) -> None:
-        """Write to the logs of these settings and close all others."""
-        start_error_log(
-            self.log_files.open(settings.log.error.file), settings.log.error.level, "master"
-        )
-        self.log_files.keep_only({str(target) for target in _log_targets(settings)})
-
-    def _reopen_logs(self) -> list[str]:
-        """Give the reasons where that failed."""
-        try:
-            files = self.log_files.reopen()
-        except OperationError as error:
-            log.error("%s: the old file is written on", error)
-            return [str(error)]
-        self._supervisor.hand_out_log_files(files)
-        log.info("log files reopened")
-        return []
-
-    # Deaths.
-
-    def _on_death(self, death: Death) -> None:
-        child = death.child
-        if child.pool.kind is Kind.WORKER:
-            self._gone.add(self._supervisor.slot(child).read())
-        alive = {other.generation for other in self._supervisor.children.values()}
-        current = {
-            g.number for g in (self._live, self._incoming and self._incoming.generation) if g
-        }
-        for number in self._generations.keys() - alive - current:
-            del self._generations[number]
-        if self._incoming is not None and child.generation == self._incoming.generation.number:
-            self._abandon([str(death)] if not death.reasons else list(death.reasons))
-        elif death.was_asked or self._mode is Mode.STOPPING:
-            log.debug("%s has left", child)
-        elif child.generation in current:
-            self._note_failure((child.generation, child.pool), child.state, str(death))
-        else:
-            log.warning("%s", death)
+    def _on_child_ready(self, child: lifecycle.Child) -> None:
+        self._failures.clear((child.generation, child.pool))
         self._soon()
 
-    def _note_failure(self, key: lifecycle.Key, state: State, reason: str) -> None:
-        """A child of the live generation is gone that was not to go: replace it, with patience."""
-        if state is not State.STARTING:
-            self._failures.pop(key, None)
-            log.error("%s: it is replaced; what it was answering is lost", reason)
-            return
-        self._failures[key] = self._failures.get(key, 0) + 1
-        delay = lifecycle.backoff_s(self._failures[key])
-        self._not_before[key] = self._loop.now + delay
+    def _on_death(self, death: Death) -> None:
+        child, succession = death.child, self._succession
+        if child.pool.kind is Kind.WORKER:
+            self._gone.add(self._supervisor.slot(child).read())
+        incoming = succession.incoming
+        if incoming is not None and child.generation == incoming.generation.number:
+            self._abandon(list(death.reasons) or [str(death)])
+        elif death.was_asked or self._mode is Mode.STOPPING:
+            log.debug("%s has left", child)
+        elif not succession.is_current(child.generation):
+            log.warning("%s", death)
+        elif child.state is State.STARTING:
+            self._back_off((child.generation, child.pool), str(death))
+        else:
+            log.error("%s: it is replaced; what it was answering is lost", death)
+        succession.forget_gone(self._supervisor.children.values())
+        self._soon()
+
+    def _back_off(self, key: lifecycle.Key, reason: str) -> None:
+        delay = self._failures.note(key, self._loop.now)
         log.error("%s; the next start is tried in %g s", reason, delay)
 
     def _on_fork_failure(self, reason: str) -> None:
-        if self._incoming is not None:
+        live = self._succession.live
+        if self._succession.incoming is not None:
             self._abandon([reason])
             self._soon()
-        elif self._live is not None and self._mode is not Mode.STOPPING:
-            for pool in self._live.full():
-                self._note_failure((self._live.number, pool), State.STARTING, reason)
+        elif live is not None:
+            for pool in live.full():
+                self._back_off((live.number, pool), reason)
 
     # Stopping.
 
     def _stop(self) -> None:
-        if self._mode is Mode.STOPPING:
-            return
-        self._mode = Mode.STOPPING
-        self._notifier.stopping("Draining")
-        for generation in self._generations.values():
-            generation.retire()
-        self._incoming = None
-        self._soon()
+        """Drain everybody, then leave."""
+        if self._mode is not Mode.STOPPING:
+            self._mode = Mode.STOPPING
+            self._notifier.stopping("Draining")
+            self._succession.retire_all()
+            self._soon()
 
     def _stop_at_once(self) -> None:
         self._mode = Mode.STOPPING
@@ -458,7 +364,7 @@ class Master:
                 log.info("SIGHUP: reloading %s", self._config)
                 self.reload([])
             case signal.SIGINT if self._mode is Mode.STOPPING:
-                log.warning("stopping at once")
+                log.warning("SIGINT again: stopping at once")
                 self._stop_at_once()
             case signal.SIGINT | signal.SIGTERM:
                 log.info("%s: draining, then goodbye", number.name)
@@ -467,44 +373,20 @@ class Master:
                 log.info("SIGQUIT: stopping at once")
                 self._stop_at_once()
             case signal.SIGUSR1:
-                self._reopen_logs()
+                self._logs.reopen(self._supervisor.hand_out_log_files)
             case signal.SIGTTIN | signal.SIGTTOU:
-                self._adjust(1 if number is signal.SIGTTIN else -1)
+                count = self._succession.adjust(1 if number is signal.SIGTTIN else -1)
+                log.info("%s: %d workers until the next reload", number.name, count)
+                self._soon()
             case _:
                 log.warning("%s: not supported by this version of forkd", number.name)
 
-    def _adjust(self, more: int) -> None:
-        if self._live is None:
-            return
-        full = self._live.full()[WORKERS]
-        self._adjustment = max(1 - full, self._adjustment + more)
-        log.info("%d workers until the next reload", full + self._adjustment)
-        self._soon()
-
     def _command_status(self, _request: dict[str, object], reply: Reply) -> None:
-        now = time.monotonic()
-        totals = status.totals(self._supervisor, self._gone)
-        last = self._last_reload
+        live = self._succession.live
         reply(
-            status.program()
-            | {
-                "ok": True,
-                "state": self._mode.value,
-                "generation": self._live.number if self._live else 0,
-                "started": self._started_at,
-                "uptime_s": round(time.time() - self._started_at, 3),
-                "config": self._config,
-                "listeners": status.listeners(self._listeners),
-                "workers": status.workers(self._supervisor, now),
-                "totals": {
-                    "requests": totals.requests,
-                    "connections": totals.connections,
-                    "bytes_sent": totals.bytes_sent,
-                    "errors": totals.errors,
-                },
-                "last_reload": last
-                and {"at": last.at, "ok": last.ok, "reasons": list(last.reasons)},
-            }
+            {"ok": True, "state": self._mode.value, "generation": live.number if live else 0}
+            | status.about(self._config, self._started_at, self._last_reload)
+            | status.figures(self._supervisor, self._gone, self._listeners, time.monotonic())
         )
 
     def _command_reload(self, request: dict[str, object], reply: Reply) -> None:
@@ -520,21 +402,5 @@ class Master:
         self._stop()
 
     def _command_reopen(self, _request: dict[str, object], reply: Reply) -> None:
-        reasons = self._reopen_logs()
+        reasons = self._logs.reopen(self._supervisor.hand_out_log_files)
         reply({"ok": not reasons, "reasons": reasons})
-
-
-def _log_targets(settings: Settings) -> list[str | Path]:
-    access = settings.log.access
-    return [settings.log.error.file, *([access.file] if access is not None else [])]
-
-
-def _warn_of_root(settings: Settings) -> None:
-    if os.geteuid() != 0:
-        if settings.user is not None:
-            log.warning("`user: %s` has no effect: forkd was not started as root", settings.user)
-    elif settings.user is None:
-        log.warning(
-            "forkd runs as root and no `user` is set: workers and CGI programs run AS ROOT; "
-            "set user: www-data (or another) in the configuration"
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -107,5 +108,38 @@ def summary(supervisor: Supervisor, gone: Totals) -> str:
     return f"{ready} workers{leaving}, {connections} connections, {requests} requests answered"
 
 
-def program() -> dict[str, object]:
-    return {"version": __version__, "pid": os.getpid()}
+def about(config: str, started_at: float, last_reload: LastReload | None) -> dict[str, object]:
+    """What the program is. Times are seconds since the epoch."""
+    last = last_reload and {
+        "at": last_reload.at,
+        "ok": last_reload.ok,
+        "reasons": list(last_reload.reasons),
+    }
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "config": config,
+        "started": started_at,
+        "uptime_s": round(time.time() - started_at, 3),
+        "last_reload": last,
+    }
+
+
+def figures(
+    supervisor: Supervisor,
+    gone: Totals,
+    sockets: Iterable[tuple[Address, socket.socket]],
+    now: float,
+) -> dict[str, object]:
+    """What it does. now: monotonic seconds."""
+    total = totals(supervisor, gone)
+    return {
+        "listeners": listeners(sockets),
+        "workers": workers(supervisor, now),
+        "totals": {
+            "requests": total.requests,
+            "connections": total.connections,
+            "bytes_sent": total.bytes_sent,
+            "errors": total.errors,
+        },
+    }

@@ -62,14 +62,14 @@ class Supervisor:
         assign: Callable[[int, Pool, Slot, Channel], Assignment],
         hang_timeout_s: Callable[[int], float],
         died: Callable[[Death], None],
-        changed: Callable[[], None],
+        came_up: Callable[[Child], None],
     ) -> None:
         self._loop = loop
         self._mains = mains
         self._assign = assign
         self._hang_timeout_s = hang_timeout_s
         self._died = died
-        self._changed = changed
+        self._came_up = came_up
         self._channels: dict[int, Channel] = {}
         self._reasons: dict[int, tuple[str, ...]] = {}
         self._killed_for: dict[int, str] = {}
@@ -139,8 +139,8 @@ class Supervisor:
         slot.clear()
         ours, theirs = channel_pair()
         assignment = self._assign(generation, pool, slot, theirs)
-        # Blocked, or a signal that comes between fork and reset would be taken by the child with the
-        # master's handlers, and its wake-up written into the master's pipe.
+        # Blocked, or a signal that comes between fork and reset would be taken by the child with
+        # the master's handlers, and its wake-up written into the master's pipe.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
         try:
             pid = os.fork()
@@ -175,7 +175,7 @@ class Supervisor:
         if said.word is Word.READY:
             self.children[pid] = lifecycle.ready(self.children[pid], self._loop.now)
             log.debug("%s is ready", self.children[pid])
-            self._changed()
+            self._came_up(self.children[pid])
         elif said.word is Word.FAILED:
             self._reasons[pid] = said.fields
 
