@@ -86,7 +86,7 @@ class CgiRoute(RouteOptions):
 
     cgi: Annotated[Path, fields.EXISTING] = required("The directory of programs, or one program.")
     timeout: Annotated[float, fields.duration()] = default(
-        "60s", "Seconds that a program may take; then it is ended and the client gets 504."
+        "60s", "Seconds that a program is waited for without progress; then it is ended (504)."
     )
     env: dict[Variable, Text] = default({}, "Variables that are added to a program's environment.")
     pass_env: Annotated[tuple[Variable, ...], OneOrMany("the name of a variable")] = Field(
