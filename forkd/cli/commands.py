@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from forkd.cli import client, daemon
@@ -26,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     if command == "serve":
         return _serve(arguments)
     if command is not None:
-        return client.run(arguments, lambda: _control_path(arguments))
+        return client.run(arguments, partial(_control_path, arguments))
     file = _config_file(arguments.config)
     if arguments.check:
         return daemon.check(file, _loader(file))
@@ -55,7 +56,13 @@ def _config_file(given: str | None) -> str:
 def _control_path(arguments: argparse.Namespace) -> Path:
     if arguments.control is not None:
         return Path(arguments.control)
-    return _loader(_config_file(arguments.config))().control
+    try:
+        file = _config_file(arguments.config)
+    except OperationError as error:
+        # Whom to talk to was not said: that is wrong usage, not a refusal.
+        print(f"forkd: {error}", file=sys.stderr)
+        sys.exit(2)
+    return load.find_control(file, os.environ)
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from forkd.config.conflicts import conflicts
-from forkd.config.machine import Context, find_root
+from forkd.config.machine import Context, control_path, find_root
 from forkd.config.model import Settings
 from forkd.config.nodes import Data, Keys, SyntaxFault, Tree, read
 from forkd.config.problems import problem, problems
@@ -25,21 +25,45 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def load(file: str | os.PathLike[str], environ: Mapping[str, str]) -> Settings:
     """The settings of a file. Raises ConfigError, which names the file as it is given here."""
+    return load_text(_text(os.fspath(file)), file, environ)
+
+
+def find_control(file: str | os.PathLike[str], environ: Mapping[str, str]) -> Path:
+    """Where the control socket of a file's forkd is, whatever else is wrong in the file.
+
+    Whoever has broken the configuration still wants to see and to stop what runs. Raises ConfigError
+    only where the file cannot be read or is no YAML.
+    """
     name = os.fspath(file)
+    try:
+        tree = read(_text(name), environ)
+    except SyntaxFault as fault:
+        raise ConfigError([problem(name, (), fault.mark, fault.message)]) from None
+    data = tree.data if isinstance(tree.data, dict) else {}
+    directory = os.path.dirname(os.path.abspath(name))
+    context = Context(directory, _root(data, tree, directory) or directory, environ)
+    try:
+        return control_path(data.get("control"), context)
+    except ValueError as error:
+        place = tree.places.get(("control",), tree.places[()])
+        raise ConfigError([problem(name, ("control",), place.value, str(error))]) from None
+
+
+def _text(name: str) -> str:
+    """What the file holds. Raises ConfigError."""
     try:
         content = Path(name).read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError([Problem(name, 0, 0, "", f"cannot be read: {reason}")]) from None
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start]
         line_start = before.rfind(b"\n") + 1
         column = len(before[line_start:].decode(errors="replace")) + 1
         mark = before.count(b"\n") + 1, column
         raise ConfigError([problem(name, (), mark, "expected a text in UTF-8")]) from None
-    return load_text(text, name, environ)
 
 
 def load_text(text: str, file: str | os.PathLike[str], environ: Mapping[str, str]) -> Settings:

@@ -87,11 +87,22 @@ class Listeners:
                         f"cannot listen on fd:{name}: systemd has passed no socket of that name "
                         f"(FileDescriptorName= in the .socket unit; passed: {known})"
                     )
-                sockets = [adopt(descriptor, name) for descriptor in self._inherited[name]]
-                del self._inherited[name]
-                return sockets
+                return self._adopt(name)
             case _:
                 assert_never(listen.address)
+
+    def _adopt(self, name: str) -> list[socket.socket]:
+        """All sockets of a name, or none: what is refused stays open for a later reload."""
+        sockets: list[socket.socket] = []
+        try:
+            for descriptor in self._inherited[name]:
+                sockets.append(adopt(descriptor, name))  # noqa: PERF401 those made so far are kept
+        except OperationError:
+            for sock in sockets:
+                sock.detach()
+            raise
+        del self._inherited[name]
+        return sockets
 
 
 def _unlink(path: str) -> None:

@@ -240,7 +240,7 @@ class Master:
                 return False
         where = ", ".join(str(entry["address"]) for entry in status.listeners(self._listeners))
         count = generation.full()[WORKERS]
-        log.info("serving %s on %s with %d workers", self._config, where, count)
+        log.info("%s is served on %s by %d workers", self._config, where, count)
         self._on_ready()
         return True
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from forkd.config.address import TcpAddress
-from forkd.config.load import load, load_text
+from forkd.config.load import find_control, load, load_text
 from forkd.config.model import Settings
 from forkd.config.routes import CgiRoute, RespondRoute, StaticRoute
 from forkd.errors import ConfigError
@@ -191,3 +191,34 @@ def test_a_mistake_behind_an_alias_is_placed_where_it_is_written(tmp_path: Path)
 def test_problems_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     lines = lines_of("workers: {a: 1}\nlisten: x\nlisten: y\n" + SITES + "b: ${B}\n", tmp_path)
     assert [line.split(": ")[0] for line in lines] == ["1:11", "2:9", "3:1", "5:1", "5:4"]
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("workers: {coutn: 3}\ncontrol: here.sock\n", "here.sock"),
+        ("root: sub\nlisten: nonsense\n", "sub/run/control.sock"),
+        ("root: missing\n", "run/control.sock"),
+        ("- a list\n", "run/control.sock"),
+    ],
+)
+def test_the_control_socket_is_found_whatever_else_is_wrong(
+    tmp_path: Path, text: str, path: str
+) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "forkd.yaml").write_text(text)
+    assert find_control(tmp_path / "forkd.yaml", {}) == tmp_path / path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [\n", "the file ends here"),
+        (f"control: {'x' * 120}\n", "at most 107 bytes"),
+    ],
+)
+def test_the_control_socket_is_not_guessed(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "forkd.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        find_control(tmp_path / "forkd.yaml", {})
+    assert message in str(caught.value)
