@@ -31,8 +31,8 @@ def load(file: str | os.PathLike[str], environ: Mapping[str, str]) -> Settings:
 def find_control(file: str | os.PathLike[str], environ: Mapping[str, str]) -> Path:
     """Where the control socket of a file's forkd is, whatever else is wrong in the file.
 
-    Whoever has broken the configuration still wants to see and to stop what runs. Raises ConfigError
-    only where the file cannot be read or is no YAML.
+    Whoever has broken the configuration still wants to see and to stop what runs. Raises
+    ConfigError only where the file cannot be read or is no YAML.
     """
     name = os.fspath(file)
     try:
