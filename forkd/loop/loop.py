@@ -31,6 +31,8 @@ class Loop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._ready: dict[int, Ready] = {}
+        self._renewed: set[int] = set()
+        """Watched anew since the events that are being handled were read."""
         self._before_sleep: list[Callable[[], None]] = []
         self._soon: list[Callable[[], None]] = []
         self._stopping = False
@@ -41,6 +43,7 @@ class Loop:
     def watch(self, fd: int, ready: Ready, events: int = READABLE) -> None:
         self._epoll.register(fd, events)
         self._ready[fd] = ready
+        self._renewed.add(fd)
 
     def change(self, fd: int, events: int) -> None:
         self._epoll.modify(fd, events)
@@ -51,7 +54,7 @@ class Loop:
         self._epoll.unregister(fd)
 
     def before_sleep(self, call: Callable[[], None]) -> None:
-        """Call this each time the loop is about to wait: for work that is done once for many events."""
+        """Call this each time the loop is about to wait: work that is done once for many events."""
         self._before_sleep.append(call)
 
     def call_soon(self, call: Callable[[], None]) -> None:
@@ -66,19 +69,23 @@ class Loop:
         self._epoll.close()
 
     def run(self) -> None:
-        poll, ready = self._epoll.poll, self._ready
+        poll, ready, renewed = self._epoll.poll, self._ready, self._renewed
         while not self._stopping:
             for call in self._before_sleep:
                 self._guard(call)
             events = poll(self._patience(), _EVENTS_AT_ONCE)
             self.now = monotonic()
+            renewed.clear()
             for fd, mask in events:
-                # A callback of this very turn may have closed it.
-                if (callback := ready.get(fd)) is not None:
-                    try:
-                        callback(mask)
-                    except Exception:
-                        log.exception("fault in a callback of the loop fd=%d", fd)
+                # A callback of this very turn may have closed it, and its number may have been
+                # given to another file since: the event is not about that one, and what is true
+                # of it comes again.
+                if (callback := ready.get(fd)) is None or fd in renewed:
+                    continue
+                try:
+                    callback(mask)
+                except Exception:
+                    log.exception("fault in a callback of the loop fd=%d", fd)
             if self.timers.next_due() <= self.now:
                 self._guard(self._fire)
             while self._soon:

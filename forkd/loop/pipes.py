@@ -10,24 +10,37 @@ from collections.abc import Callable
 from forkd.loop.loop import Loop
 
 _READ_SIZE = 65536
+_REST_READS = 16
+"""A pipe of the usual size is empty by then also where little is read at a time (pipe(7))."""
 
 
 class Source:
     """Reads a descriptor and gives what comes to `data`; at its end, or a fault, calls `ended`.
 
-    Takes the descriptor over.
+    Takes the descriptor over, also where it raises OSError because that cannot be watched.
+    `read_size` bytes are read in one turn at most: less for what costs more than passing it on.
     """
 
     def __init__(
-        self, loop: Loop, fd: int, data: Callable[[bytes], None], ended: Callable[[], None]
+        self,
+        loop: Loop,
+        fd: int,
+        data: Callable[[bytes], None],
+        ended: Callable[[], None],
+        read_size: int = _READ_SIZE,
     ) -> None:
         self._loop = loop
         self._data = data
         self._ended = ended
-        self._paused = False
+        self._read_size = read_size
+        self.paused = False
         self.fd = fd
-        os.set_blocking(fd, False)
-        loop.watch(fd, self._on_event)
+        try:
+            os.set_blocking(fd, False)
+            loop.watch(fd, self._on_event)
+        except OSError:
+            os.close(fd)
+            raise
 
     @property
     def closed(self) -> bool:
@@ -35,32 +48,37 @@ class Source:
 
     def pause(self) -> None:
         # Not watched at all: the end of a pipe is reported even to those who ask for nothing.
-        if not self._paused and self.fd >= 0:
-            self._paused = True
+        if not self.paused and self.fd >= 0:
+            self.paused = True
             self._loop.forget(self.fd)
 
     def resume(self) -> None:
-        if self._paused and self.fd >= 0:
-            self._paused = False
+        if self.paused and self.fd >= 0:
+            self.paused = False
             self._loop.watch(self.fd, self._on_event)
 
     def close(self) -> None:
         if self.fd >= 0:
             self.pause()
+            self.paused = False
             os.close(self.fd)
             self.fd = -1
 
     def read_rest(self) -> None:
-        """Take what is there already, without waiting for more, unless paused."""
-        while self.fd >= 0 and not self._paused and self._read():
-            pass
+        """Take what is there already, without waiting for more, unless paused.
+
+        Not without end: somebody may go on filling the pipe as fast as it is read.
+        """
+        for _ in range(_REST_READS):
+            if self.fd < 0 or self.paused or not self._read():
+                return
 
     def _on_event(self, _mask: int) -> None:
         self._read()
 
     def _read(self) -> bool:
         try:
-            data = os.read(self.fd, _READ_SIZE)
+            data = os.read(self.fd, self._read_size)
         except BlockingIOError:
             return False
         except OSError:
@@ -89,6 +107,11 @@ class Sink:
         self.fd = fd
         self.queued = 0
         os.set_blocking(fd, False)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits to be given something: all is written, the reader there, the end not."""
+        return not self._queue and self.fd >= 0
 
     def write(self, data: bytes) -> None:
         if self.fd < 0:

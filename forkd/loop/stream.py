@@ -1,4 +1,4 @@
-"""A non-blocking socket whose output is queued: bytes and ranges of files, sent as the peer takes them.
+"""A non-blocking socket whose output is queued: bytes and ranges of files, sent as they are taken.
 
 Stream is a base class: a protocol derives from it and says what to do with what arrives. One object
 for each connection instead of two, and one call less for each event, is what the inheritance buys.
@@ -43,8 +43,9 @@ class FileRange:
 class Stream(Timed):
     """Reads are given to `received`, the end of input to `input_ended`, a broken peer to `lost`.
 
-    `queued` is the number of bytes that the kernel has not taken yet. While it is above 0 somebody
-    must have set a deadline: a peer that stops reading is otherwise never noticed.
+    `queued` is the number of bytes that the kernel has not taken yet. When it rises from 0,
+    `stalled` is called, and when it falls, `progressed` or `drained`: a peer that stops reading is
+    noticed by the deadline that these set, and by nothing else.
     """
 
     __slots__ = ("_mask", "_queue", "fd", "loop", "queued", "sent", "sock")
@@ -70,12 +71,15 @@ class Stream(Timed):
         """The peer has sent its last byte (FIN). Reading has been paused."""
         raise NotImplementedError
 
-    def drained(self) -> None:
-        """All output has been taken by the kernel, after some had to wait."""
-        raise NotImplementedError
+    def stalled(self) -> None:
+        """Some output has to wait from now on."""
 
     def progressed(self) -> None:
         """Some of the output that waits has been taken."""
+
+    def drained(self) -> None:
+        """All output has been taken by the kernel, after some had to wait."""
+        raise NotImplementedError
 
     def lost(self, error: OSError) -> None:
         """The peer is gone: reset, or a write failed. Nothing more can be sent or read."""
@@ -98,13 +102,16 @@ class Stream(Timed):
         except BlockingIOError:
             count = 0
         except OSError as error:
-            self.lost(error)
+            if self.fd >= 0:
+                self.queued = len(data)  # what is lost with the peer
+                self.lost(error)
             return
         self.sent += count
         if count != len(data):
             self._queue = deque((memoryview(data)[count:],))
             self.queued = len(data) - count
             self._interest(self._mask | _OUT)
+            self.stalled()
 
     def send_file(self, file: FileRange) -> None:
         """Send a range of a file after what is queued. Takes the descriptor over."""
@@ -120,6 +127,7 @@ class Stream(Timed):
         self._flush()
         if self._queue:
             self._interest(self._mask | _OUT)
+            self.stalled()
 
     def pause_reading(self) -> None:
         self._interest(self._mask & ~_IN)
@@ -193,7 +201,7 @@ class Stream(Timed):
             self.loop.change(self.fd, mask)
 
     def _flush(self) -> None:
-        """Send from the queue until it is empty, the kernel takes no more, or the turn is used up."""
+        """Send from the queue until it is empty, the kernel takes no more, or the turn is over."""
         queue = self._queue
         budget = FILE_BURST
         try:

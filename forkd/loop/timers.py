@@ -1,8 +1,8 @@
 """Deadlines in a coarse wheel, made for timeouts that are moved far more often than they fire.
 
 Moving a deadline later is one attribute store: the item stays in its old bucket, and when that
-bucket comes up it is put where it belongs by then. Only a deadline that moves earlier is filed anew.
-A keep-alive connection therefore pays nothing for its idle timeout from request to request.
+bucket comes up it is put where it belongs by then. Only a deadline that moves earlier is filed
+anew. A keep-alive connection therefore pays nothing for its idle timeout from request to request.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Timer(Timed):
 
 
 class Wheel:
-    """Files items by their deadline, in buckets of `tick` seconds. Fires late by at most one tick."""
+    """Files items by their deadline, in buckets of `tick` seconds. Late by at most one tick."""
 
     def __init__(self, tick: float = 0.1) -> None:
         self._tick = tick
@@ -68,19 +68,30 @@ class Wheel:
         return (self._order[0] * self._tick) if self._order else NEVER
 
     def fire(self, now: float) -> None:
-        """Call on_deadline of every item whose deadline has passed."""
+        """Call on_deadline of every item whose deadline has passed.
+
+        What one of them raises comes through; those that were not reached are called next time.
+        """
         current = int(now / self._tick)
         while self._order and self._order[0] <= current:
-            bucket = self._buckets.pop(heapq.heappop(self._order))
-            while bucket:
-                # One by one: what is called may take others out of this bucket.
-                item = bucket.pop()
-                item.filed = _NOWHERE
-                if item.deadline <= now:
-                    item.deadline = NEVER
-                    item.on_deadline(now)
-                elif item.deadline < NEVER:
-                    self._file(item, item.deadline)
+            number = heapq.heappop(self._order)
+            bucket = self._buckets[number]
+            try:
+                while bucket:
+                    # One by one: what is called may take others out of this bucket.
+                    item = bucket.pop()
+                    item.filed = _NOWHERE
+                    if item.deadline <= now:
+                        item.deadline = NEVER
+                        item.on_deadline(now)
+                    elif item.deadline < NEVER:
+                        self._file(item, item.deadline)
+            finally:
+                # A fault in one of them leaves the others for the next call.
+                if bucket:
+                    heapq.heappush(self._order, number)
+                else:
+                    del self._buckets[number]
 
     def _file(self, item: Timed, deadline: float) -> None:
         number = item.filed = int(deadline / self._tick) + 1
