@@ -1,4 +1,4 @@
-"""Messages between processes of forkd: fields of bytes and descriptors over a SOCK_SEQPACKET socket.
+"""Messages between processes of forkd: fields of bytes, and descriptors, over SOCK_SEQPACKET.
 
 Fields are joined by NUL, which no path, argument or variable can hold. A message arrives whole or
 not at all, whoever else writes to or reads from the same socket.
@@ -7,6 +7,8 @@ not at all, whoever else writes to or reads from the same socket.
 from __future__ import annotations
 
 import array
+import errno
+import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -35,10 +37,16 @@ def message_pair(buffer_size: int = 0) -> tuple[socket.socket, socket.socket]:
 
 
 def send(sock: socket.socket, fields: Iterable[bytes], descriptors: Iterable[int] = ()) -> None:
-    """Send one message. Raises BlockingIOError where the receiver is behind, OSError if it is gone."""
+    """Send one message. Raises BlockingIOError where the receiver is behind, OSError if it is gone.
+
+    EMSGSIZE for more than MAX_SIZE: the receiver would take the beginning for the whole.
+    """
+    data = b"\0".join(fields)
+    if len(data) > MAX_SIZE:
+        raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
     rights = array.array("i", descriptors)
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else []
-    sock.sendmsg([b"\0".join(fields)], ancillary, socket.MSG_NOSIGNAL)
+    sock.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
 
 
 def receive(sock: socket.socket, size: int = MAX_SIZE) -> Message | None:

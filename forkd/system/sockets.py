@@ -107,13 +107,17 @@ def answers(path: str) -> bool:
 
 
 def adopt(descriptor: int, name: str) -> socket.socket:
-    """A listening stream socket that another process opened. Raises OperationError if it is none."""
+    """A listening stream socket that another process opened. Takes the descriptor over.
+
+    Raises OperationError if it is none; the descriptor then stays the caller's.
+    """
     try:
         sock = socket.socket(fileno=descriptor)
         listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
         raise OperationError(f"fd:{name} is not usable: {error.strerror}") from None
     if sock.type != socket.SOCK_STREAM or not listening:
+        sock.detach()
         raise OperationError(f"fd:{name} is not a listening stream socket")
     sock.setblocking(False)
     if sock.family != socket.AF_UNIX:

@@ -11,6 +11,8 @@ import socket
 from collections.abc import MutableMapping
 from time import CLOCK_MONOTONIC, clock_gettime_ns
 
+from forkd.errors import OperationError
+
 
 class Notifier:
     """Tells the service manager about the state. Without one, every call does nothing."""
@@ -62,7 +64,8 @@ def inherited_sockets(environ: MutableMapping[str, str], pid: int) -> list[tuple
     """The sockets that systemd has opened for us: (name, descriptor), made close-on-exec.
 
     LISTEN_FDNAMES is separated by colons; a socket without a name is called `unknown`, as in
-    sd_listen_fds_with_names(3). Variables meant for another process are dropped.
+    sd_listen_fds_with_names(3). Variables meant for another process are dropped. Raises
+    OperationError where a descriptor that was promised is not open.
     """
     wanted = environ.pop("LISTEN_PID", "")
     count = environ.pop("LISTEN_FDS", "0")
@@ -72,6 +75,12 @@ def inherited_sockets(environ: MutableMapping[str, str], pid: int) -> list[tuple
     named = names.split(":") if names else []
     named += ["unknown"] * (int(count) - len(named))
     sockets = [(name, 3 + index) for index, name in enumerate(named[: int(count)])]
-    for _, descriptor in sockets:
-        os.set_inheritable(descriptor, False)
+    for name, descriptor in sockets:
+        try:
+            os.set_inheritable(descriptor, False)
+        except OSError as error:
+            raise OperationError(
+                f"LISTEN_FDS={count} promises a socket {name} on descriptor {descriptor}, "
+                f"which cannot be used: {error.strerror}"
+            ) from None
     return sockets
