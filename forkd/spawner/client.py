@@ -7,8 +7,7 @@ import logging
 import os
 import signal
 import socket
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from forkd.handlers.programs import Ended, Program, Watcher
 from forkd.loop.loop import WRITABLE, Loop
@@ -35,7 +34,8 @@ class SpawnerClient:
         self._loop = loop
         self._orders = orders
         self._became_idle = became_idle
-        self._waiting: deque[tuple[Program, tuple[int, ...], Order]] = deque()
+        self._waiting: dict[Order, tuple[Program, list[int]]] = {}
+        """Orders that the spawners have no room for, in order, with descriptors of their own."""
         self._watching = False
         self._retry = Timer(lambda _now: self._send_waiting())
         self._orders_open: set[Order] = set()
@@ -55,40 +55,45 @@ class SpawnerClient:
             handed = (theirs.fileno(), *descriptors)
             try:
                 if self._waiting or not self._send(program, handed):
-                    copies = tuple(os.dup(number) for number in handed)
-                    self._waiting.append((program, copies, order))
+                    self._waiting[order] = (program, _copies(handed))
             except OSError:
                 order.close()
                 raise
         return order
 
-    def _send(self, program: Program, descriptors: tuple[int, ...]) -> bool:
-        """False where the spawners are behind: `_send_waiting` is called when it may be tried again."""
+    def _send(self, program: Program, descriptors: Sequence[int]) -> bool:
+        """False where the spawners are behind: `_send_waiting` is called when to try again."""
         try:
             messages.send(self._orders, encode_order(program), descriptors)
         except BlockingIOError:
             self._watch(True)
             return False
         except OSError as error:
-            # As many descriptors are on their way as this user may have open (unix(7)).
+            # As many descriptors are on their way as this user may have open (unix(7)). The socket
+            # has room, so watching it would only spin.
             if error.errno != errno.ETOOMANYREFS:
                 raise
+            self._watch(False)
             self._loop.timers.set(self._retry, self._loop.now + _RETRY_S)
             return False
         return True
 
     def _send_waiting(self) -> None:
         while self._waiting:
-            program, descriptors, order = self._waiting[0]
+            order, (program, descriptors) = next(iter(self._waiting.items()))
             try:
-                if not order.abandoned and not self._send(program, descriptors):
+                if not self._send(program, descriptors):
                     return
             except OSError as error:
                 log.error("a program cannot be ordered: %s", error.strerror)
-            self._waiting.popleft()
-            for descriptor in descriptors:
-                os.close(descriptor)
+            self._withdraw(order)
         self._watch(False)
+
+    def _withdraw(self, order: Order) -> None:
+        """Let go of what an order holds while it waits. One that was not sent has ended with it."""
+        if (waiting := self._waiting.pop(order, None)) is not None:
+            for descriptor in waiting[1]:
+                os.close(descriptor)
 
     def _watch(self, wanted: bool) -> None:
         if wanted and not self._watching:
@@ -98,6 +103,7 @@ class SpawnerClient:
         self._watching = wanted
 
     def _forget(self, order: Order) -> None:
+        self._withdraw(order)
         self._orders_open.discard(order)
         if not self._orders_open:
             self._became_idle()
@@ -119,7 +125,7 @@ class Order:
         self._closed = closed
         self._pid = 0
         self._told_end = False
-        self.abandoned = False
+        self._watched = True
         loop.watch(reply.fileno(), self._on_reply)
 
     def terminate(self) -> None:
@@ -130,11 +136,16 @@ class Order:
 
     def close(self) -> None:
         """The watcher wants to hear no more. A program that still runs is terminated."""
-        if not self.abandoned:
-            self.abandoned = True
-            self._loop.forget(self._reply.fileno())
+        if self._reply.fileno() >= 0:
+            self._hear_no_more()
             self._reply.close()
             self._closed(self)
+
+    def _hear_no_more(self) -> None:
+        # Not watched at all: an end is reported even to those who ask for nothing (epoll_ctl(2)).
+        if self._watched:
+            self._watched = False
+            self._loop.forget(self._reply.fileno())
 
     def _on_reply(self, _mask: int) -> None:
         try:
@@ -144,9 +155,11 @@ class Order:
         except ConnectionError:
             message = None
         if message is None:
-            self._loop.forget(self._reply.fileno())
-            self._loop.watch(self._reply.fileno(), _ignore, 0)
-            self._spawner_gone()
+            self._hear_no_more()
+            self._kill_orphan()
+            if not self._told_end:
+                self._told_end = True
+                self._watcher.ended(None)
             return
         fate = decode_fate(message.fields)
         match fate:
@@ -160,20 +173,24 @@ class Order:
                 self._told_end = True
                 self._watcher.ended(fate)
 
-    def _spawner_gone(self) -> None:
-        if not self._told_end:
-            self._told_end = True
-            self._kill_orphan()
-            self._watcher.ended(None)
-
     def _kill_orphan(self) -> None:
         """Nobody is left to end the program's group but us, who are the same user."""
-        if self._pid:
+        # Once the program has been reaped its number may be that of another group.
+        if self._pid and not self._told_end:
             try:
                 os.killpg(self._pid, signal.SIGKILL)
             except OSError:
                 pass
 
 
-def _ignore(_mask: int) -> None:
-    pass
+def _copies(descriptors: Sequence[int]) -> list[int]:
+    """Raises OSError, and then leaves nothing open."""
+    copies: list[int] = []
+    try:
+        for descriptor in descriptors:
+            copies.append(os.dup(descriptor))  # noqa: PERF401 what was made must be known at a fault
+    except OSError:
+        for copy in copies:
+            os.close(copy)
+        raise
+    return copies

@@ -1,24 +1,29 @@
 """The spawner: a small process that starts programs on the workers' orders and reaps them.
 
-It is small so that starting is cheap, and apart so that workers, which have threads and memory, never
-fork. Between fork and exec nothing runs but the kernel (posix_spawn(3)). It never waits for anything
-but events: one spawner serves many programs at a time.
+It is small so that starting is cheap, and apart so that workers, which have threads and memory,
+never fork. Between fork and exec nothing runs but the kernel (posix_spawn(3)). It never waits for
+anything but events: one spawner serves many programs at a time.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+
+# os.wait4 imports it when first called: too late for a user who may not read Python's directory.
+import resource  # noqa: F401
 import signal
 import socket
-from dataclasses import dataclass
+from collections.abc import Callable
+from enum import Enum, auto
 
 from forkd.channel import Channel, Word
 from forkd.child import Assignment, adopt_log_files, enter, reason_of, refuse_to_start
 from forkd.handlers.programs import Ended, Program
 from forkd.loop.loop import EXCLUSIVE, READABLE, Loop
 from forkd.loop.signals import Signals
-from forkd.loop.timers import Timer
+from forkd.loop.timers import NEVER, Timer
 from forkd.spawner.orders import (
     DESCRIPTORS,
     TERMINATE,
@@ -32,20 +37,37 @@ from forkd.system import messages
 log = logging.getLogger("forkd.spawner")
 
 TERM_GRACE_S = 5.0
+_LOOK_S = 0.1
+"""Nobody tells when the last of a group has gone whose first process was reaped before."""
 _TICK_S = 1.0
 # What the spawner or the interpreter ignores or handles must be as a program expects it.
 _DEFAULT_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}, key=int)
 
 
-@dataclass(slots=True, eq=False)
+class Group(Enum):
+    """A program's process group: LIVE -> TERMINATED -> GONE; TERMINATED may be skipped."""
+
+    LIVE = auto()
+    TERMINATED = auto()
+    """TERM has been sent, KILL will be."""
+    GONE = auto()
+    """It has been seen empty, or killed. Its number may be given to another group, so that no
+    signal is ever sent to it again."""
+
+
 class Task:
     """One program. It stays in the table until its worker has closed the reply socket, so that its
     group can be ended even when the first process of it is gone."""
 
-    reply: socket.socket
-    pid: int
-    ended: bool = False
-    terminating: bool = False
+    __slots__ = ("group", "kill_at", "pid", "reaped", "reply", "timer")
+
+    def __init__(self, reply: socket.socket, pid: int, look: Callable[[Task], None]) -> None:
+        self.reply = reply
+        self.pid = pid
+        self.reaped = False
+        self.group = Group.LIVE
+        self.kill_at = NEVER
+        self.timer = Timer(lambda _now: look(self))
 
 
 class Spawner:
@@ -70,12 +92,15 @@ class Spawner:
             self._reap()
         else:
             # The master is gone or has lost patience: nothing may be left behind.
-            for task in self._tasks.values():
-                _kill(task.pid, signal.SIGKILL)
+            for task in list(self._tasks.values()):
+                self._kill_group(task)
             self.loop.stop()
 
     def _on_channel(self, _mask: int) -> None:
-        said = self._assignment.channel.hear()
+        try:
+            said = self._assignment.channel.hear()
+        except BlockingIOError:
+            return
         if said is None:
             self._on_signal(signal.SIGTERM)
         elif said.word is Word.REOPEN:
@@ -92,15 +117,16 @@ class Spawner:
             self._accepting = False
             self._leave_when_done()
             return
-        if len(message.descriptors) != DESCRIPTORS:
-            log.error("an order came with %d descriptors: dropped", len(message.descriptors))
-            for descriptor in message.descriptors:
-                os.close(descriptor)
+        if not message.descriptors:
+            log.error("an order came without descriptors: dropped")
             return
         reply_fd, *standard = message.descriptors
         reply = socket.socket(fileno=reply_fd)
         try:
-            if _is_awaited(reply):
+            if len(standard) != DESCRIPTORS - 1:
+                # The kernel drops those for which there is no room (recvmsg(2), MSG_CTRUNC).
+                _refuse(reply, errno.EMFILE)
+            elif _is_awaited(reply):
                 self._start(decode_order(message.fields), reply, standard)
             else:
                 reply.close()
@@ -124,11 +150,12 @@ class Spawner:
                 setsigdef=_DEFAULT_SIGNALS,
             )
         except OSError as error:
-            _tell(reply, NotStarted(error.errno or 0))
-            reply.close()
+            _refuse(reply, error.errno or 0)
             return
         self._started += 1
-        task = self._tasks[pid] = Task(reply, pid)
+        if (earlier := self._tasks.get(pid)) is not None:
+            self._group_gone(earlier)  # or its number would not have been given anew
+        task = self._tasks[pid] = Task(reply, pid, self._look_at_group)
         _tell(reply, Started(pid))
         self.loop.watch(reply.fileno(), lambda _mask: self._on_reply(task))
 
@@ -145,26 +172,40 @@ class Spawner:
         elif message is None:
             self.loop.forget(task.reply.fileno())
             task.reply.close()
-            if not task.ended:
+            if task.reaped and task.group is Group.LIVE:
+                self._drop(task)  # what it left behind in order may stay
+            else:
                 self._terminate(task)
-            elif not task.terminating:
-                self._drop(task)
 
     def _terminate(self, task: Task) -> None:
         """TERM for the whole group, then KILL for whatever of it is left."""
-        if task.terminating:
-            return
-        task.terminating = True
-        if not _kill(task.pid, signal.SIGTERM):
-            self._over(task)
-            return
-        self.loop.timers.set(
-            Timer(lambda _now: self._kill_group(task)), self.loop.now + TERM_GRACE_S
-        )
+        if task.group is Group.LIVE:
+            if _kill(task.pid, signal.SIGTERM):
+                task.group = Group.TERMINATED
+                task.kill_at = self.loop.now + TERM_GRACE_S
+                self.loop.timers.set(task.timer, self.loop.now + _LOOK_S)
+            else:
+                task.group = Group.GONE
+        self._drop_when_over(task)
+
+    def _look_at_group(self, task: Task) -> None:
+        """A terminated group: is it gone, or is it time to kill it?"""
+        if self.loop.now >= task.kill_at:
+            self._kill_group(task)
+        elif task.reaped and not _kill(task.pid, 0):
+            self._group_gone(task)
+        else:
+            self.loop.timers.set(task.timer, min(task.kill_at, self.loop.now + _LOOK_S))
 
     def _kill_group(self, task: Task) -> None:
-        _kill(task.pid, signal.SIGKILL)
-        self._over(task)
+        if task.group is not Group.GONE:
+            _kill(task.pid, signal.SIGKILL)
+        self._group_gone(task)
+
+    def _group_gone(self, task: Task) -> None:
+        task.group = Group.GONE
+        self.loop.timers.remove(task.timer)
+        self._drop_when_over(task)
 
     def _reap(self) -> None:
         while True:
@@ -175,20 +216,19 @@ class Spawner:
             if pid == 0:
                 return
             task = self._tasks.get(pid)
-            if task is None:
+            if task is None or task.reaped:
                 continue  # adopted from a program that left it behind
-            task.ended = True
+            task.reaped = True
             cpu_s = usage.ru_utime + usage.ru_stime
             _tell(task.reply, Ended(status, cpu_s, usage.ru_maxrss * 1024))
-            if task.terminating and not _kill(pid, 0):
-                self._over(task)
-            elif task.reply.fileno() < 0 and not task.terminating:
-                self._drop(task)
+            if not _kill(pid, 0):
+                self._group_gone(task)
+            else:
+                self._drop_when_over(task)
 
-    def _over(self, task: Task) -> None:
-        """The group has been ended. The entry goes when nobody can ask about it any more."""
-        task.terminating = False
-        if task.ended and task.reply.fileno() < 0:
+    def _drop_when_over(self, task: Task) -> None:
+        """The entry goes when nothing is left to end, and nobody left who could ask for it."""
+        if task.reaped and task.group is Group.GONE and task.reply.fileno() < 0:
             self._drop(task)
 
     def _drop(self, task: Task) -> None:
@@ -221,6 +261,11 @@ def _tell(reply: socket.socket, fate: Started | NotStarted | Ended) -> None:
         messages.send(reply, encode_fate(fate))
     except OSError:
         pass  # the worker does not want to know
+
+
+def _refuse(reply: socket.socket, number: int) -> None:
+    _tell(reply, NotStarted(number))
+    reply.close()
 
 
 def _kill(group: int, number: int) -> bool:
