@@ -21,6 +21,11 @@ class Clock:
     def __init__(self) -> None:
         self.refresh(time.monotonic())
 
+    def tick(self, now: float) -> None:
+        """Make the texts anew if they are not right any more."""
+        if now >= self.until:
+            self.refresh(now)
+
     def refresh(self, now: float) -> None:
         wall = time.time()
         self.until = now + 1.0 - wall % 1.0

@@ -78,6 +78,15 @@ class Server:
             page = self._error_pages[status] = make_response(status, headers, error_page(status))
         return page
 
+    def record(self, client: bytes, head: Head | None, status: int, length: int) -> None:
+        """Count an answer and write its line. length: bytes of the body; no head: no request."""
+        self.tally.bytes_sent += length
+        if status >= 500:
+            self.tally.errors += 1
+        if self.access_log is not None:
+            request, tail = (head.log_line, head.log_tail) if head else (b"-", b'"-" "-"')
+            self.access_log.write(client, self.clock.log_time, request, status, length, tail)
+
     def drain(self, idle_s: float) -> None:
         """Answer what is here and what is on its way, close each connection after its answer.
 

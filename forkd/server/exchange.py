@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from forkd.errors import ProtocolError
 from forkd.handlers.base import Headers, Job, Request, Response, apply_rules, make_prefix
 from forkd.loop.loop import Loop
-from forkd.proto.http1.head import Head, parse_head
+from forkd.proto.http1.head import Head
 from forkd.proto.http1.reader import END_OF_BODY
 from forkd.proto.http1.response import CONTINUE, FINAL_CHUNK, chunk
 from forkd.server.context import Server
-from forkd.server.refusals import route_missing
+from forkd.server.dispatch import as_get, dispatch
 
 if TYPE_CHECKING:
     from forkd.server.http import HttpConnection
@@ -42,6 +42,7 @@ class HttpExchange:
         "_server",
         "_silent",
         "_status",
+        "_taken",
         "request",
         "wants_body",
     )
@@ -63,10 +64,12 @@ class HttpExchange:
         self._closing = False
         self._chunked = False
         self._silent = False
-        """The answer has no body, whatever the job writes: HEAD, 204, 304."""
+        """Nothing of what the job writes is sent: HEAD, 204, 304, and beyond Content-Length."""
         self._left: int | None = None
         """Bytes that Content-Length still promises."""
         self._sent = 0
+        self._taken = connection.sent
+        """What the client had taken when it was last looked at: of use once it has half-closed."""
 
     # What the job sees.
 
@@ -81,6 +84,10 @@ class HttpExchange:
     @property
     def begun(self) -> bool:
         return self._status > 0
+
+    @property
+    def complete(self) -> bool:
+        return self._silent
 
     def begin(self, status: int, reason: bytes, headers: Headers, length: int | None) -> None:
         if self._over:
@@ -105,8 +112,7 @@ class HttpExchange:
 
     def _tail(self, head: Head) -> bytes:
         clock = self._server.clock
-        if self.loop.now >= clock.until:
-            clock.refresh(self.loop.now)
+        clock.tick(self.loop.now)
         if self._closing:
             return clock.closing
         return clock.keeping if head.version == 11 else clock.keeping_1_0
@@ -121,12 +127,12 @@ class HttpExchange:
                     self.request.match.route.pattern,
                     self.request.id,
                 )
+                self._silent = True
                 data = data[: self._left]
             self._left -= len(data)
         self._sent += len(data)
-        self._connection.send(chunk(data) if self._chunked else data)
-        if self._connection.queued:
-            self._connection.set_deadline()
+        if data:
+            self._connection.send(chunk(data) if self._chunked else data)
 
     def finish(self) -> None:
         if self._over:
@@ -170,7 +176,7 @@ class HttpExchange:
     def redirect(self, target: bytes) -> None:
         if self._over:
             return
-        request, connection = self.request, self._connection
+        request = self.request
         if request.redirects >= MOST_REDIRECTS:
             log.error(
                 "%d internal redirects, the last to %r id=%s", MOST_REDIRECTS, target, request.id
@@ -178,20 +184,18 @@ class HttpExchange:
             self.fail(500)
             return
         try:
-            head = _as_get(target, request.head, self._server)
+            head = as_get(target, request.head, self._server)
         except ProtocolError as error:
             log.error("internal redirect to %r: %s id=%s", target, error.reason, request.id)
             self.fail(502)
             return
-        match = self._server.router.find(head.host, head.path)
         self._end()
-        if match is None:
-            connection.respond(route_missing(self._server, head))
-            return
-        again = Request(head, match, request.peer, request.started, request.redirects + 1)
-        connection.dispatch(again)
+        again = request.redirects + 1
+        dispatch(self._connection, self._server, head, request.peer, request.started, again)
 
     def pause_body(self) -> None:
+        if self._over:
+            return
         self.wants_body = False
         self._connection.pause_reading()
         self._connection.set_deadline()
@@ -239,6 +243,15 @@ class HttpExchange:
         if not self._over:
             self._connection.set_deadline()
 
+    def input_ended(self) -> None:
+        """The client sends nothing more."""
+        if self.wants_body:
+            self.reject(ProtocolError(400, "the body ended early"))
+        else:
+            # It may still read: an answer that comes soon is for it (RFC 9112 9.6).
+            self._taken = self._connection.sent
+            self._connection.set_deadline()
+
     def drained(self) -> None:
         self._call(self._job.drained)
 
@@ -246,8 +259,9 @@ class HttpExchange:
         """Nothing is queued, and yet a deadline has passed."""
         if self.wants_body:
             self.reject(ProtocolError(408, "the body of the request came too slowly"))
-        elif self.begun:
+        elif self._connection.sent > self._taken:
             # Half-closed, but it takes what we write: it is there.
+            self._taken = self._connection.sent
             self._connection.set_deadline()
         else:
             self._connection.finish()
@@ -274,6 +288,7 @@ class HttpExchange:
     def _end(self) -> None:
         self._over = True
         self.wants_body = False
+        self._server.clock.tick(self.loop.now)  # the log line that follows says when it ended
         self._server.under_way.pop(self._connection, None)
 
     def _call(self, call: Callable[[], None]) -> None:
@@ -287,22 +302,3 @@ class HttpExchange:
                 self.request.id,
             )
             self.fail(500)
-
-
-def _as_get(target: bytes, head: Head, server: Server) -> Head:
-    """The head of a local redirect (RFC 3875 6.2.2): the same client asks for another target.
-
-    Raises ProtocolError where target is none.
-    """
-    dropped = (
-        b"content-length",
-        b"content-type",
-        b"transfer-encoding",
-        b"expect",
-        b"content-encoding",
-    )
-    lines = [b"GET %b HTTP/1.1" % target]
-    if not any(name == b"host" for name, _ in head.headers):
-        lines.append(b"Host:")
-    lines += [b"%b: %b" % pair for pair in head.headers if pair[0] not in dropped]
-    return parse_head(b"\r\n".join(lines) + b"\r\n\r\n", server.head_limits)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import socket
 import struct
-from enum import Enum, auto
 
 from forkd.errors import ProtocolError
 from forkd.handlers.base import Job, Peer, Request, Response
+from forkd.handlers.files import refusal
 from forkd.loop.stream import Stream
 from forkd.loop.timers import NEVER
 from forkd.proto.http1.head import Head
@@ -21,31 +21,11 @@ from forkd.server.context import (
     READ_AHEAD,
     Server,
 )
+from forkd.server.dispatch import dispatch
 from forkd.server.exchange import HttpExchange
-from forkd.server.refusals import refuse_method, route_missing
+from forkd.server.states import State
 
 log = logging.getLogger("forkd.server")
-
-
-class State(Enum):
-    """What a connection waits for. Legal steps:
-
-    HEAD -> EXCHANGE, DISCARD, SENDING, LINGER    EXCHANGE -> HEAD, DISCARD, SENDING, LINGER
-    SENDING -> HEAD, DISCARD, LINGER              DISCARD -> HEAD, LINGER
-    and from each to CLOSED.
-    """
-
-    HEAD = auto()
-    """A request, or the rest of its head."""
-    EXCHANGE = auto()
-    """A job that makes the answer."""
-    SENDING = auto()
-    """The client, which has not taken the whole answer yet."""
-    DISCARD = auto()
-    """The end of a body that nobody wants; its answer has been sent."""
-    LINGER = auto()
-    """The client's end of the connection; ours is closed."""
-    CLOSED = auto()
 
 
 class HttpConnection(Stream):
@@ -57,12 +37,14 @@ class HttpConnection(Stream):
         "_discarded",
         "_exchange",
         "_half_closed",
+        "_head_of",
         "_peer",
         "_served",
         "_server",
         "_serving",
         "_state",
         "_unlogged",
+        "_untaken",
         "body_pending",
         "head",
         "reader",
@@ -76,6 +58,8 @@ class HttpConnection(Stream):
         self._state = State.HEAD
         self._exchange: HttpExchange | None = None
         self._served = 0
+        self._head_of = 0
+        """Which request the deadline of a head is for, counted from 0."""
         self._serving = False
         self._closing = False
         """The answer under way is the last one."""
@@ -83,6 +67,8 @@ class HttpConnection(Stream):
         self._discarded = 0
         self._unlogged: tuple[int, int] | None = None
         """Status and body length of an answer that the client is still taking."""
+        self._untaken = 0
+        """Bytes that the client never took, once it is gone."""
         self.reader = RequestReader(server.head_limits, server.memo)
         self.head: Head | None = None
         """Of the request being answered, as it came."""
@@ -115,16 +101,12 @@ class HttpConnection(Stream):
     def input_ended(self) -> None:
         self._half_closed = True
         if self._state is State.EXCHANGE and self._exchange is not None:
-            if self.body_pending:
-                self._exchange.reject(ProtocolError(400, "the body ended early"))
-            else:
-                # It may still read: an answer that comes soon is for it (RFC 9112 9.6).
-                self.set_deadline()
+            self._exchange.input_ended()
         elif self._state is not State.SENDING:
             self.finish()
 
     def lost(self, error: OSError) -> None:
-        log.debug("client %s is gone: %s", self._client.decode(), error)
+        log.debug("client %s is lost: %s", self._client.decode(), error)
         self.finish()
 
     def _serve_pending(self) -> None:
@@ -134,15 +116,17 @@ class HttpConnection(Stream):
         self._serving = True
         try:
             while self._state is State.HEAD:
-                event = self.reader.next_event()
+                try:
+                    event = self.reader.next_event()
+                except ProtocolError as error:
+                    self.head = None
+                    self.reject(error)
+                    return
                 if event is None:
                     self._await_request()
                     return
                 assert isinstance(event, Head)
                 self._serve(event)
-        except ProtocolError as error:
-            self.head = None
-            self.reject(error)
         finally:
             self._serving = False
 
@@ -150,13 +134,16 @@ class HttpConnection(Stream):
         loop, limits = self.loop, self._server.limits
         if self._half_closed:
             self.finish()
-        elif self.reader.partial:
+            return
+        if self.reader.partial:
             # From its first byte on the whole head has this long; bytes that trickle gain nothing.
-            loop.timers.set(self, min(self.deadline, loop.now + limits.header_timeout))
+            if self._head_of != self._served:
+                self._head_of = self._served
+                loop.timers.set(self, loop.now + limits.header_timeout)
         elif self._served:
             patience = loop.now + limits.keepalive_timeout
             loop.timers.set(self, min(patience, self._server.idle_until))
-            self.resume_reading()
+        self.resume_reading()
 
     def _serve(self, head: Head) -> None:
         server = self._server
@@ -164,34 +151,7 @@ class HttpConnection(Stream):
         server.tally.requests += 1
         self.head = head
         self.body_pending = head.has_body
-        match = server.router.find(head.host, head.path)
-        if match is None:
-            self.respond(route_missing(server, head))
-            return
-        self.dispatch(Request(head, match, self._peer, self.loop.now, 0))
-
-    def dispatch(self, request: Request) -> None:
-        """Give a request to its handler, and send or start what comes back."""
-        head, route = request.head, request.match.route
-        allowed = route.methods
-        if allowed is not None and head.method not in allowed:
-            self.respond(refuse_method(self._server, head.method, allowed))
-            return
-        if head.has_body:
-            try:
-                self.reader.limit_body(route.max_body)
-            except ProtocolError as error:
-                self.reject(error)
-                return
-        try:
-            answer = route.handler.answer(request)
-        except Exception:
-            log.exception("fault in a handler route=%s id=%s", route.pattern, request.id)
-            answer = self._server.error(500)
-        if isinstance(answer, Response):
-            self.respond(answer)
-        else:
-            self._start(request, answer)
+        dispatch(self, server, head, self._peer, self.loop.now, 0)
 
     # An answer at once.
 
@@ -216,8 +176,8 @@ class HttpConnection(Stream):
         else:
             try:
                 file = response.open_file()
-            except OSError:
-                self.respond(self._server.error(404))
+            except OSError as error:
+                self.respond(self._server.error(refusal(error).value))
                 return
             self.send(response.prefix + tail, more=True)
             self.send_file(file)
@@ -240,18 +200,16 @@ class HttpConnection(Stream):
 
     def answered(self, status: int, length: int, closing: bool) -> None:
         """The answer is out, or queued: count it, and see to what comes next."""
-        if self.queued:
-            self._unlogged = (status, length)
-        else:
-            self._record(status, length)
         if self._state is State.CLOSED:
+            self._server.record(self._client, self.head, status, max(0, length - self._untaken))
             return
         self._exchange = None
         self._closing = closing
         if self.queued:
+            self._unlogged = (status, length)
             self._state = State.SENDING
-            self.set_deadline()
         else:
+            self._server.record(self._client, self.head, status, length)
             self._after_answer()
 
     def _after_answer(self) -> None:
@@ -271,24 +229,13 @@ class HttpConnection(Stream):
             self._state = State.HEAD
             self._serve_pending()
 
-    def _record(self, status: int, length: int) -> None:
-        """Count an answer and write its line."""
-        server, head = self._server, self.head
-        server.tally.bytes_sent += length
-        if status >= 500:
-            server.tally.errors += 1
-        if server.access_log is not None:
-            request, tail = (head.log_line, head.log_tail) if head else (b"-", b'"-" "-"')
-            server.access_log.write(
-                self._client, server.clock.log_time, request, status, length, tail
-            )
-
     def _record_unlogged(self) -> None:
         """The answer has been taken, or the rest of it never will be."""
         if self._unlogged is not None:
             status, length = self._unlogged
             self._unlogged = None
-            self._record(status, max(0, length - self.queued))
+            self._server.clock.tick(self.loop.now)
+            self._server.record(self._client, self.head, status, max(0, length - self.queued))
 
     def _discard(self) -> None:
         """Read the rest of a body that nobody wants, within bounds."""
@@ -314,29 +261,33 @@ class HttpConnection(Stream):
 
     # An answer bit by bit.
 
-    def _start(self, request: Request, job: Job) -> None:
+    def start(self, request: Request, job: Job) -> None:
+        """Let a job make the answer."""
         self._state = State.EXCHANGE
-        self._exchange = HttpExchange(self, self._server, request, job)
+        self._exchange = exchange = HttpExchange(self, self._server, request, job)
         self._server.under_way[self] = request
-        self.loop.timers.remove(self)
-        self._exchange.start()
+        self.set_deadline()
+        exchange.start()
 
     def set_deadline(self) -> None:
-        """The deadline of an answer under way."""
-        limits, now = self._server.limits, self.loop.now
-        exchange = self._exchange if self._state is State.EXCHANGE else None
-        if self.queued:
-            when = now + limits.write_timeout
-        elif exchange is not None and exchange.wants_body:
-            when = now + limits.body_timeout
-        elif exchange is not None and self._half_closed:
+        """How long the client may take in an exchange. Output that waits has a deadline already."""
+        if self.queued or self._exchange is None:
+            return
+        now = self.loop.now
+        if self._exchange.wants_body:
+            when = now + self._server.limits.body_timeout
+        elif self._half_closed:
             when = now + HALF_CLOSED_S
         else:
             when = NEVER
         self.loop.timers.set(self, when)
 
+    def stalled(self) -> None:
+        # From here until all is taken nothing but progress moves the deadline.
+        self.loop.timers.set(self, self.loop.now + self._server.limits.write_timeout)
+
     def progressed(self) -> None:
-        self.set_deadline()
+        self.stalled()
 
     def drained(self) -> None:
         if self._state is State.EXCHANGE and self._exchange is not None:
@@ -396,13 +347,15 @@ class HttpConnection(Stream):
         if self._state is State.CLOSED:
             return
         self._state = State.CLOSED
+        self._untaken = self.queued
         self._record_unlogged()
         exchange, self._exchange = self._exchange, None
         self.close()
         self._server.connections.discard(self)
         self._server.under_way.pop(self, None)
         if exchange is not None and (gone := exchange.client_gone()) is not None:
-            self._record(*gone)
+            status, length = gone
+            self._server.record(self._client, self.head, status, max(0, length - self._untaken))
         self._server.on_closed()
 
     def break_off(self, status: int, length: int) -> None:

@@ -17,6 +17,24 @@ _AT_ONCE = 16
 _PAUSE_S = 0.5
 """Without descriptors accepting only spins: wait until some may have been closed."""
 
+_QUEUE = 4096
+"""The longest queue of a listener."""
+_OF_THE_CLIENT = frozenset(
+    {
+        errno.ECONNABORTED,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENONET,
+        errno.ENOPROTOOPT,
+        errno.EOPNOTSUPP,
+        errno.EPERM,
+        errno.EPROTO,
+    }
+)
+"""What is wrong with one connection, not with accepting (accept(2), "Error handling")."""
+
 Accepted = Callable[[socket.socket, object], None]
 
 
@@ -44,18 +62,21 @@ class Listener:
             self._loop.forget(self._sock.fileno())
             self._listening = False
 
-    def take_all(self) -> None:
-        """Accept whatever waits: nobody else is going to."""
-        while self._accept():
-            pass
+    def close(self, last: bool) -> None:
+        """Close this process's copy; the master's keeps the queue.
 
-    def close(self) -> None:
-        """Close this process's copy; the master's keeps the queue."""
+        last: nobody else is going to accept, so that all that wait are taken. Otherwise only some
+        are: the kernel may have woken this process, and no other, for a connection.
+        """
+        if self._closed:
+            return
         self.pause()
+        self._closed = True
+        left = _QUEUE if last else _AT_ONCE
+        while left and self._accept():
+            left -= 1
         self._loop.timers.remove(self._resume_timer)
-        if not self._closed:
-            self._closed = True
-            self._sock.close()
+        self._sock.close()
 
     def _on_ready(self, _mask: int) -> None:
         for _ in range(_AT_ONCE):
@@ -68,12 +89,12 @@ class Listener:
         except BlockingIOError:
             return False
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                log.error("cannot accept: %s; paused for %g s", error.strerror, _PAUSE_S)
-                self.pause()
-                self._loop.timers.set(self._resume_timer, self._loop.now + _PAUSE_S)
-                return False
-            return True  # that client has gone again (accept(2), "Error handling")
+            if error.errno in _OF_THE_CLIENT:
+                return True
+            log.error("cannot accept: %s; paused for %g s", error.strerror, _PAUSE_S)
+            self.pause()
+            self._loop.timers.set(self._resume_timer, self._loop.now + _PAUSE_S)
+            return False
         sock.setblocking(False)
         self._accepted(sock, address)
         return True

@@ -1,0 +1,77 @@
+"""From the head of a request to its handler, and to what the handler gives back."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from forkd.errors import ProtocolError
+from forkd.handlers.base import Peer, Request, Response
+from forkd.proto.http1.head import Head, parse_head
+from forkd.server.context import Server
+from forkd.server.refusals import refuse_method, route_missing
+
+if TYPE_CHECKING:
+    from forkd.server.http import HttpConnection
+
+log = logging.getLogger("forkd.server")
+
+_NOT_REDIRECTED = frozenset(
+    {
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"expect",
+        b"host",
+        b"transfer-encoding",
+    }
+)
+
+
+def dispatch(
+    connection: HttpConnection,
+    server: Server,
+    head: Head,
+    peer: Peer,
+    started: float,
+    redirects: int,
+) -> None:
+    """Find the route and its handler, and have the connection send or start the answer."""
+    match = server.router.find(head.host, head.path)
+    if match is None:
+        connection.respond(route_missing(server, head))
+        return
+    route = match.route
+    allowed = route.methods
+    if allowed is not None and head.method not in allowed:
+        connection.respond(refuse_method(server, head.method, allowed))
+        return
+    if head.has_body:
+        try:
+            connection.reader.limit_body(route.max_body)
+        except ProtocolError as error:
+            connection.reject(error)
+            return
+    request = Request(head, match, peer, started, redirects)
+    try:
+        answer = route.handler.answer(request)
+    except Exception:
+        log.exception("fault in a handler route=%s id=%s", route.pattern, request.id)
+        answer = server.error(500)
+    if isinstance(answer, Response):
+        connection.respond(answer)
+    else:
+        connection.start(request, answer)
+
+
+def as_get(target: bytes, head: Head, server: Server) -> Head:
+    """The head of a local redirect (RFC 3875 6.2.2): the same client asks for another target.
+
+    Raises ProtocolError where target is none.
+    """
+    lines = [b"GET %b HTTP/1.%d" % (target, head.version - 10)]
+    if head.authority:
+        # Of an absolute target the Host does not count: both requests must be for one site.
+        lines.append(b"Host: " + head.authority)
+    lines += [b"%b: %b" % pair for pair in head.headers if pair[0] not in _NOT_REDIRECTED]
+    return parse_head(b"\r\n".join(lines) + b"\r\n\r\n", server.head_limits)
