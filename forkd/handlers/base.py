@@ -137,6 +137,10 @@ class Exchange(Protocol):
     def begun(self) -> bool:
         """Whether the head of the response has gone out."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether what is written now is thrown away: the answer has no body, or has all of it."""
+
     def begin(self, status: int, reason: bytes, headers: Headers, length: int | None) -> None:
         """Send the head. Without a length the body is chunked (HTTP/1.1) or ended by closing."""
 

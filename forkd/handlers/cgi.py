@@ -1,4 +1,4 @@
-"""`cgi: DIR` or one program: finds the program, builds its environment, gives a job that runs it."""
+"""`cgi: DIR` or one program: finds it, builds its environment, gives a job that runs it."""
 
 from __future__ import annotations
 

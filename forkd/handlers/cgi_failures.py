@@ -6,6 +6,9 @@ import errno
 import os
 import signal
 
+# What a machine that is busy says.
+_NO_ROOM = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
 
 def spawn_failure(number: int, path: str, first_line: bytes, interpreter_exists: bool) -> str:
     """The reason for an errno of execve(2), given the script's first line."""
@@ -29,11 +32,18 @@ def spawn_failure(number: int, path: str, first_line: bytes, interpreter_exists:
                 f"(run bit, directory rights, or a file system mounted noexec)"
             )
         return f"{path} may not be executed (a file system mounted noexec?)"
+    if number in _NO_ROOM:
+        return f"{path} cannot be started now: {os.strerror(number)}"
     if number == errno.E2BIG:
         return f"the environment for {path} is larger than the kernel allows"
     if number == errno.ENOENT:
         return f"{path} or the loader that it names does not exist"
     return f"{path} cannot be executed: {errno.errorcode.get(number, number)}"
+
+
+def spawn_status(number: int) -> int:
+    """503 where the machine has no room for one process more, 500 where the script is at fault."""
+    return 503 if number in _NO_ROOM else 500
 
 
 def interpreter_of(first_line: bytes) -> str:

@@ -1,32 +1,45 @@
 """One CGI request under way: the program's three pipes on one side, the exchange on the other.
 
 stdin, stdout and stderr are served together, whichever is ready: a program that writes before it
-reads, or the other way round, never locks up. Three ends may come in any order: the exchange is over,
-the program has closed its output, the program is gone. The job lives until all of them have come.
+reads, or the other way round, never locks up. Three ends may come in any order: the exchange is
+over, the program has closed its output, the program is gone. The job lives until all have come.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Callable
-from typing import BinaryIO
+from enum import Enum, auto
 
 from forkd.config.routes import CgiRoute
 from forkd.errors import ProtocolError
 from forkd.handlers.base import PAUSE_ABOVE, Exchange
-from forkd.handlers.cgi_failures import exit_words, interpreter_of, spawn_failure
+from forkd.handlers.cgi_failures import exit_words, spawn_failure, spawn_status
+from forkd.handlers.cgi_scripts import first_line, interpreter_exists
 from forkd.handlers.programs import Ended, Launcher, Program, Running
 from forkd.handlers.script_log import ScriptLog
+from forkd.handlers.spool import Spool
 from forkd.loop.pipes import Sink, Source
-from forkd.loop.timers import Timer
+from forkd.loop.timers import NEVER, Timer
 from forkd.proto.cgi import ResponseParser
 
 log = logging.getLogger("forkd.cgi")
 
 _END_GRACE_S = 2.0
 """How long a program that closed its output without a header may take to say why, by its end."""
+_STDERR_AT_ONCE = 4096
+"""Each line of it is a write to the error log: a flood must not keep the loop from the others."""
+
+
+class _Life(Enum):
+    """Of the program: NONE -> ORDERED -> RUNNING -> ENDED. What is refused is ENDED at once."""
+
+    NONE = auto()
+    ORDERED = auto()
+    RUNNING = auto()
+    ENDED = auto()
+    """Others of its group may still hold its output."""
 
 
 class CgiJob:
@@ -43,17 +56,17 @@ class CgiJob:
         self._script = script
         self._launcher = launcher
         self._order = order
+        self._exchange: Exchange | None = None
+        """None once it is over; what is left then is to see the program off."""
         self._parser: ResponseParser | None = ResponseParser()
         """None once the program's header has been read."""
+        self._life = _Life.NONE
+        self._end_words = ""
         self._running: Running | None = None
-        self._gone = False
-        """The program has ended; others of its group may still hold its output."""
-        self._over = False
-        """The exchange is over; what is left is to see the program off."""
         self._stdin: Sink | None = None
         self._stdout: Source | None = None
         self._stderr: Source | None = None
-        self._spool: BinaryIO | None = None
+        self._spool: Spool | None = None
 
     # What the exchange says.
 
@@ -63,36 +76,46 @@ class CgiJob:
         self._timer = Timer(self._on_timeout)
         self._log = ScriptLog(log, self._script, exchange.request.id)
         head = exchange.request.head
-        if head.chunked:
-            # CONTENT_LENGTH must be true, so the size has to be known before the program starts.
-            self._spool = tempfile.TemporaryFile()  # noqa: SIM115 closed in _close_spool
+        try:
+            if head.chunked:
+                # CONTENT_LENGTH must be true: the size has to be known before the program starts.
+                self._spool = Spool()
+            elif head.has_body:
+                read_end, write_end = os.pipe2(os.O_CLOEXEC)
+                self._stdin = Sink(self._loop, write_end, self._input_taken)
+                self._launch(read_end, head.content_length)
+            else:
+                null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+                self._launch(null, head.content_length if head.has_length else None)
+        except OSError as error:
+            self._cannot_start(error)
+            return
+        if head.has_body:
             exchange.resume_body()
-        elif head.has_body:
-            read_end, write_end = os.pipe2(os.O_CLOEXEC)
-            self._stdin = Sink(self._loop, write_end, self._input_taken)
-            self._launch(read_end, head.content_length)
-            exchange.resume_body()
-        else:
-            null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            self._launch(null, head.content_length if head.has_length else None)
 
     def body(self, data: bytes) -> None:
         if self._spool is not None:
-            self._spool.write(data)
+            try:
+                self._spool.write(data)
+            except OSError as error:
+                self._cannot_start(error)
         elif self._stdin is not None:
             self._stdin.write(data)
-            if self._stdin.queued > PAUSE_ABOVE:
+            self._progress()
+            if self._stdin.queued > PAUSE_ABOVE and self._exchange is not None:
                 self._exchange.pause_body()
 
     def body_ended(self) -> None:
         if self._spool is not None:
-            size = self._spool.tell()
-            self._spool.seek(0)
-            descriptor = os.dup(self._spool.fileno())
-            self._close_spool()
-            self._launch(descriptor, size)
+            try:
+                descriptor, size = self._spool.hand_over()
+                self._spool = None
+                self._launch(descriptor, size)
+            except OSError as error:
+                self._cannot_start(error)
         elif self._stdin is not None:
             self._stdin.end()
+            self._progress()
 
     def drained(self) -> None:
         if self._stdout is not None:
@@ -100,45 +123,42 @@ class CgiJob:
         self._progress()
 
     def disconnected(self) -> None:
-        self._over = True
-        self._close_spool()
-        if self._settings.on_disconnect == "kill":
-            if not self._gone and self._running is not None:
+        self._leave_exchange()
+        if self._settings.on_disconnect == "kill" or self._running is None:
+            if self._life in (_Life.ORDERED, _Life.RUNNING):
                 self._log.info("the client has gone: terminated")
             self._end_program()
-        elif self._stdout is not None:
-            if self._stdin is not None:
-                self._stdin.end()
+            return
+        if self._stdout is not None:
             self._stdout.resume()  # what it still writes is read and thrown away
-            self._progress()
+        self._progress()
 
     # What becomes of the program.
 
     def started(self, pid: int) -> None:
+        self._life = _Life.RUNNING
         self._log.pid = pid
 
     def not_started(self, error: OSError) -> None:
-        self._gone = True
-        line = _first_line(self._script)
-        exists = os.path.exists(interpreter_of(line)) if line.startswith(b"#!") else True
-        self._fail(500, spawn_failure(error.errno or 0, self._script, line, exists))
+        self._life = _Life.ENDED
+        number, line = error.errno or 0, first_line(self._script)
+        reason = spawn_failure(number, self._script, line, interpreter_exists(line))
+        self._fail(spawn_status(number), reason)
         self._release()
 
     def ended(self, end: Ended | None) -> None:
-        self._gone = True
-        words = "unknown: the spawner died" if end is None else exit_words(end.status)
+        self._life = _Life.ENDED
+        self._end_words = "unknown: the spawner died" if end is None else exit_words(end.status)
+        say = self._log.debug if end is not None and end.status == 0 else self._log.warning
+        say(f"ended: {self._end_words}", end)
         for source in (self._stderr, self._stdout):
             if source is not None:
                 source.read_rest()
-        if end is None or end.status:
-            self._log.warning(f"ended: {words}", end)
-        else:
-            self._log.debug(f"ended: {words}", end)
         if end is None:
             self._fail(502, "the spawner died while the program ran")
             self._release()
         elif self._output_closed:
-            self._conclude(words)
+            self._conclude()
 
     @property
     def _output_closed(self) -> bool:
@@ -147,10 +167,11 @@ class CgiJob:
     # What the program writes.
 
     def _output(self, data: bytes) -> None:
-        self._progress()
-        if self._over:
-            return
         exchange = self._exchange
+        if exchange is None:
+            if self._settings.on_disconnect == "finish":
+                self._progress()
+            return
         if self._parser is not None:
             try:
                 head = self._parser.feed(data)
@@ -159,39 +180,45 @@ class CgiJob:
                 self._end_program()
                 return
             if head is None:
+                self._progress()
                 return
             data, self._parser = self._parser.rest, None
             if head.local_redirect is not None:
-                self._over = True
+                self._leave_exchange()
+                self._progress()
                 exchange.redirect(head.local_redirect)
                 return
             exchange.begin(head.status, head.reason, head.headers, head.content_length)
         exchange.write(data)
-        if exchange.queued > PAUSE_ABOVE and self._stdout is not None and not self._over:
+        if self._exchange is None:
+            return  # the client was lost in this very moment
+        if exchange.queued > PAUSE_ABOVE and self._stdout is not None:
             self._stdout.pause()
-            # Held back by the client, whose own deadline runs: this time is not the program's.
-            self._loop.timers.set(self._timer, float("inf"))
+        if not exchange.complete:  # or endless output that nobody gets would never be ended
+            self._progress()
 
     def _output_ended(self) -> None:
-        if self._parser is None and not self._over:
-            self._over = True
-            self._exchange.finish()
-        if self._gone:
-            self._conclude("")
-        elif self._parser is not None and not self._over:
+        exchange = self._exchange
+        if self._parser is None and exchange is not None:
+            self._leave_exchange()
+            exchange.finish()
+        if self._life is _Life.ENDED:
+            self._conclude()
+        elif self._parser is not None and exchange is not None:
             self._loop.timers.set(self._timer, self._loop.now + _END_GRACE_S)
         else:
             self._progress()
 
     def _input_taken(self) -> None:
         self._progress()
-        if not self._over and self._stdin is not None and self._stdin.queued <= PAUSE_ABOVE:
-            self._exchange.resume_body()
+        exchange, stdin = self._exchange, self._stdin
+        if exchange is not None and stdin is not None and stdin.queued <= PAUSE_ABOVE:
+            exchange.resume_body()
 
     # Both sides.
 
     def _launch(self, stdin: int, size: int | None) -> None:
-        """Order the program. Our copies of its ends of the pipes are closed in any case."""
+        """Order the program. Raises OSError. Our copies of its ends are closed in any case."""
         ends = [stdin]
         try:
             stdout, child_stdout = os.pipe2(os.O_CLOEXEC)
@@ -199,12 +226,12 @@ class CgiJob:
             self._stdout = Source(self._loop, stdout, self._output, self._output_ended)
             stderr, child_stderr = os.pipe2(os.O_CLOEXEC)
             ends.append(child_stderr)
-            self._stderr = Source(self._loop, stderr, self._log.feed, self._log.end)
+            self._stderr = Source(
+                self._loop, stderr, self._log.feed, self._log.end, _STDERR_AT_ONCE
+            )
             descriptors = (stdin, child_stdout, child_stderr)
             self._running = self._launcher.launch(self._order(size), descriptors, self)
-        except OSError as error:
-            self._fail(503, f"the program cannot be started: {error.strerror}")
-            self._release()
+            self._life = _Life.ORDERED
         finally:
             for end in ends:
                 os.close(end)
@@ -212,44 +239,71 @@ class CgiJob:
 
     def _progress(self) -> None:
         """Something was done: the time in which the program is waited for begins anew."""
-        if self._running is not None:
-            self._loop.timers.set(self._timer, self._loop.now + self._settings.timeout)
+        if self._running is None:
+            return
+        if self._exchange is not None and self._output_closed and self._parser is not None:
+            return  # its end is awaited, and nothing else
+        held_back = (self._stdout is not None and self._stdout.paused) or (
+            self._stdin is not None and self._stdin.idle
+        )
+        # Held back by the client, whose own deadline runs: this time is not the program's.
+        when = NEVER if held_back else self._loop.now + self._settings.timeout
+        self._loop.timers.set(self._timer, when)
 
     def _on_timeout(self, _now: float) -> None:
-        if self._parser is not None and self._output_closed:
+        patience = f"no progress for {self._settings.timeout:g} s: terminated"
+        exchange = self._exchange
+        if exchange is None or exchange.complete:
+            self._leave_exchange()
+            if exchange is not None:
+                exchange.finish()
+            self._log.warning(f"ran on after the answer, {patience}")
+        elif self._parser is not None and self._output_closed:
             self._fail(502, "the program closed its output without a header, and runs on")
         else:
-            self._fail(504, f"no progress for {self._settings.timeout:g} s: terminated")
+            self._fail(504, patience)
         self._end_program()
 
-    def _conclude(self, words: str) -> None:
+    def _conclude(self) -> None:
         """Program and output have both ended."""
         if self._parser is not None:
             error = self._parser.eof()
-            self._fail(error.status, f"{error.reason} ({words})" if words else error.reason)
+            self._fail(error.status, f"{error.reason} ({self._end_words})")
+        self._release()
+
+    def _cannot_start(self, error: OSError) -> None:
+        """The machine lacks something: descriptors, disk, memory."""
+        self._life = _Life.ENDED
+        self._fail(503, f"the program cannot be started: {error.strerror or error}")
         self._release()
 
     def _fail(self, status: int, reason: str) -> None:
         """The request fails, for a reason that belongs in the log."""
-        if not self._over:
-            self._over = True
+        exchange = self._leave_exchange()
+        if exchange is not None:
             if self._stderr is not None:
                 self._stderr.read_rest()
             self._log.failure(status, reason)
-            self._exchange.fail(status)
+            exchange.fail(status)
+
+    def _leave_exchange(self) -> Exchange | None:
+        """The exchange is over, or is ended by the caller: no more of the body will come."""
+        exchange, self._exchange = self._exchange, None
+        if self._stdin is not None:
+            self._stdin.end()
+        return exchange
 
     def _end_program(self) -> None:
         """It is wanted no more. Its end is still awaited, unless it never began or has come."""
         self._loop.timers.remove(self._timer)
-        if self._running is None or self._log.pid == 0:
+        if self._running is not None and self._life is not _Life.ORDERED:
+            self._running.terminate()
+        if self._life is not _Life.RUNNING:
             self._release()
             return
-        self._running.terminate()
         for end in (self._stdin, self._stdout):
             if end is not None:
                 end.close()
-        if self._gone:
-            self._release()
 
     def _release(self) -> None:
         """Nothing is left to come."""
@@ -257,22 +311,9 @@ class CgiJob:
         if self._stderr is not None:
             self._stderr.read_rest()
             self._log.end()
-        for end in (self._stdin, self._stdout, self._stderr):
+        for end in (self._stdin, self._stdout, self._stderr, self._spool):
             if end is not None:
                 end.close()
         running, self._running = self._running, None
         if running is not None:
             running.close()
-
-    def _close_spool(self) -> None:
-        if self._spool is not None:
-            self._spool.close()
-            self._spool = None
-
-
-def _first_line(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.readline(256)
-    except OSError:
-        return b""

@@ -6,6 +6,7 @@ import os
 import stat
 from dataclasses import dataclass
 
+from forkd.handlers.cgi_failures import interpreter_of
 from forkd.system.credentials import current_user, denied_directory
 
 
@@ -61,6 +62,20 @@ def check_program(path: str) -> Unusable | None:
     if not os.access(path, os.X_OK, effective_ids=True):
         return Unusable(403, f"user {current_user()} may not run {path} (chmod +x {path})")
     return None
+
+
+def first_line(path: str) -> bytes:
+    """How a script begins; nothing where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.readline(256)
+    except OSError:
+        return b""
+
+
+def interpreter_exists(line: bytes) -> bool:
+    """Whether there is what a first line names, if it names something."""
+    return not line.startswith(b"#!") or os.path.exists(interpreter_of(line))
 
 
 def _look(path: str) -> bool | Unusable:

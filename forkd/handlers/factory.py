@@ -73,7 +73,7 @@ def _route(
             assert_never(route)
     methods = handler.methods
     if route.methods:
-        # An application gets any method that the route allows; our own handlers only what they have.
+        # An application gets any method that the route allows; our handlers only what they have.
         wanted = frozenset(route.methods)
         methods = wanted if methods is None else methods & wanted
     max_body = settings.max_body(site, route)

@@ -6,10 +6,17 @@ may put a link there. /proc/self/fd tells where a descriptor really is (proc(5))
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import stat
 from dataclasses import dataclass
 from enum import Enum
+
+log = logging.getLogger("forkd.static")
+
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL})
+"""Also a file where a directory should be, a loop of links, a name no file can have (open(2))."""
 
 
 class Refusal(Enum):
@@ -17,6 +24,8 @@ class Refusal(Enum):
 
     NOT_FOUND = 404
     FORBIDDEN = 403
+    UNAVAILABLE = 503
+    """The machine lacks something: it says nothing about the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +36,20 @@ class Found:
     is_directory: bool
     size: int
     mtime_ns: int
+    ctime_ns: int
+    """Changes with rights and owners too, which the time of the content does not."""
+    device: int
     inode: int
+
+    def is_same(self, now: os.stat_result) -> bool:
+        """Whether neither the file nor anything known of it has changed."""
+        return (
+            now.st_ino == self.inode
+            and now.st_ctime_ns == self.ctime_ns
+            and now.st_mtime_ns == self.mtime_ns
+            and now.st_size == self.size
+            and now.st_dev == self.device
+        )
 
 
 def locate(root: bytes, path: bytes) -> Found | Refusal:
@@ -38,11 +60,10 @@ def locate(root: bytes, path: bytes) -> Found | Refusal:
     """
     try:
         descriptor = os.open(root + path, os.O_PATH | os.O_CLOEXEC)
-    except PermissionError:
-        return Refusal.FORBIDDEN
-    except (OSError, ValueError):
-        # Also a name that is too long, a file where a directory should be, a loop of links.
-        return Refusal.NOT_FOUND
+    except ValueError:
+        return Refusal.NOT_FOUND  # a NUL
+    except OSError as error:
+        return refusal(error)
     try:
         if not _is_below(descriptor, root, path):
             return Refusal.NOT_FOUND
@@ -52,7 +73,25 @@ def locate(root: bytes, path: bytes) -> Found | Refusal:
     is_directory = stat.S_ISDIR(found.st_mode)
     if not is_directory and (not stat.S_ISREG(found.st_mode) or path.endswith(b"/")):
         return Refusal.NOT_FOUND
-    return Found(root + path, is_directory, found.st_size, found.st_mtime_ns, found.st_ino)
+    return Found(
+        root + path,
+        is_directory,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_dev,
+        found.st_ino,
+    )
+
+
+def refusal(error: OSError) -> Refusal:
+    """What a file that cannot be opened is answered with. Logs what is nobody's fault but ours."""
+    if isinstance(error, PermissionError):
+        return Refusal.FORBIDDEN
+    if error.errno in _NOT_THERE:
+        return Refusal.NOT_FOUND
+    log.error("a file cannot be opened: %s", error)
+    return Refusal.UNAVAILABLE
 
 
 def open_checked(root: bytes, found: Found) -> int:
@@ -61,8 +100,10 @@ def open_checked(root: bytes, found: Found) -> int:
     handle = os.open(found.path, os.O_PATH | os.O_CLOEXEC)
     try:
         now = os.fstat(handle)
-        if now.st_ino != found.inode or not _is_below(handle, root, path):
-            raise FileNotFoundError(found.path)
+        same = (now.st_ino, now.st_dev) == (found.inode, found.device)
+        # An inode's number is soon given anew: it may be a FIFO, which must not be waited for.
+        if not same or not stat.S_ISREG(now.st_mode) or not _is_below(handle, root, path):
+            raise FileNotFoundError(errno.ENOENT, "replaced meanwhile", found.path)
         # The name below /proc stands for this very inode, whatever lies at the path by now.
         return os.open(b"/proc/self/fd/%d" % handle, os.O_RDONLY | os.O_CLOEXEC)
     finally:

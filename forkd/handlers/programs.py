@@ -1,4 +1,4 @@
-"""What a handler needs of whoever starts programs. The spawner's client is the one in production."""
+"""What a handler needs of whoever starts programs: in production that is the spawner's client."""
 
 from __future__ import annotations
 

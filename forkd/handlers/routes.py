@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from forkd.handlers.base import Match, Route
 
 _REMEMBERED = 4096
+_LONGEST_REMEMBERED = 256
+"""Paths are chosen by clients: without a bound they could fill the memory with long ones."""
 
 
 class SiteRoutes:
@@ -79,7 +81,7 @@ class Router:
         if match is None:
             site = self.site(host)
             match = site.find(path) if site else None
-            if match is not None:
+            if match is not None and len(host) + len(path) <= _LONGEST_REMEMBERED:
                 if len(self._known) >= _REMEMBERED:
                     self._known.clear()
                 self._known[host, path] = match

@@ -1,8 +1,8 @@
 """`static: DIR` or one file.
 
 Small files are kept whole, with their head, and checked against stat(2) at most once a second; a
-request for one costs a dictionary look-up. Large ones are opened for each request and go out by
-sendfile(2).
+request for one costs a dictionary look-up. Large ones are checked and opened for each request and
+go out by sendfile(2).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from forkd.config.routes import StaticRoute
 from forkd.handlers.base import Request, Response, apply_rules, make_prefix, make_response
-from forkd.handlers.files import Found, Refusal, locate, open_checked
+from forkd.handlers.files import Found, Refusal, locate, open_checked, refusal
 from forkd.handlers.listing import read_entries, render
 from forkd.handlers.media_types import MediaTypes
 from forkd.handlers.quoting import quote_path
@@ -81,17 +81,17 @@ class Static:
     def _look_up(self, request: Request, entry: Entry | None) -> Entry | Response:
         """The entry for a request, made or found unchanged; or a response that needs none."""
         rest = request.match.rest
+        # Behind a directory's path another index file, an earlier one, may have come into being.
+        if entry is not None and not rest.endswith("/") and _unchanged(entry.found):
+            entry.fresh_until = _fresh_until(entry.whole, request.started)
+            return entry
         if _is_hidden(rest):
             return self._error(404)
-        if entry is not None and _unchanged(entry.found):
-            entry.fresh_until = request.started + FRESH_S
-            return entry
         found = locate(self._root, b"" if self._is_file else _file_name(rest))
         if isinstance(found, Refusal):
             self._forget(rest)
             return self._error(found.value)
         if found.is_directory:
-            self._forget(rest)
             return self._directory(request, found)
         return self._remember(rest, found, request.started)
 
@@ -99,6 +99,7 @@ class Static:
         """The index file of a directory, else its listing."""
         rest = request.match.rest
         if not rest.endswith("/"):
+            self._forget(rest)
             location = quote_path(request.head.path) + b"/"
             if request.head.query:
                 location += b"?" + request.head.query
@@ -107,18 +108,23 @@ class Static:
             found = locate(self._root, _file_name(rest + name))
             if isinstance(found, Found) and not found.is_directory:
                 return self._remember(rest, found, request.started)
-            if found is Refusal.FORBIDDEN:
-                return self._error(403)
+            if isinstance(found, Refusal) and found is not Refusal.NOT_FOUND:
+                return self._error(found.value)
+        self._forget(rest)
         if not self._settings.listing:
             return self._error(403)
         try:
             entries = read_entries(directory.path)
-        except OSError:
-            return self._error(403)
+        except OSError as error:
+            return self._error(refusal(error).value)
         headers = [(b"Content-Type", b"text/html; charset=utf-8"), (b"Cache-Control", b"no-cache")]
         return make_response(200, headers, render(request.head.path, entries), self._rules)
 
     def _remember(self, rest: str, found: Found, now: float) -> Entry | Response:
+        known = self._entries.get(rest)
+        if known is not None and known.found == found:
+            known.fresh_until = _fresh_until(known.whole, now)
+            return known
         self._forget(rest)
         name = os.fsdecode(os.path.basename(found.path))
         last_modified = found.mtime_ns // 1_000_000_000
@@ -131,9 +137,9 @@ class Static:
         ]
         try:
             whole = self._whole(found, headers)
-        except OSError:
-            return self._error(403)
-        entry = Entry(found, etag, last_modified, headers, whole, now + FRESH_S)
+        except OSError as error:
+            return self._error(refusal(error).value)
+        entry = Entry(found, etag, last_modified, headers, whole, _fresh_until(whole, now))
         if len(self._entries) >= KEPT_COUNT or self._kept + len(whole.body) > KEPT_TOTAL:
             self._entries.clear()
             self._kept = 0
@@ -150,8 +156,8 @@ class Static:
             os.close(descriptor)
         own = [*headers, (b"Content-Length", b"%d" % found.size)]
         prefix = make_prefix(200, apply_rules(own, self._rules))
-        if body is not None and len(body) == found.size:
-            return Response(200, prefix, body)
+        if body is not None and len(body) >= found.size:
+            return Response(200, prefix, body[: found.size])  # it may have grown since
         return Response(
             200, prefix, open_file=self._opener(found, 0, found.size), length=found.size
         )
@@ -222,9 +228,14 @@ def _is_hidden(rest: str) -> bool:
     return "/." in rest.replace("/.well-known/", "/", 1)
 
 
+def _fresh_until(whole: Response, now: float) -> float:
+    """When a file must be looked at again. One that is opened for each request: at each request, or
+    its head might belong to what lay at the path before."""
+    return now + FRESH_S if whole.open_file is None else now
+
+
 def _unchanged(found: Found) -> bool:
     try:
-        now = os.stat(found.path)
-    except (OSError, ValueError):
+        return found.is_same(os.stat(found.path))
+    except OSError:
         return False
-    return (now.st_ino, now.st_size, now.st_mtime_ns) == (found.inode, found.size, found.mtime_ns)

@@ -1,0 +1,157 @@
+"""A CGI program and a client that do what a test says, around a real CgiJob."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from forkd.config.routes import CgiRoute
+from forkd.handlers.base import Headers, Request, Response
+from forkd.handlers.cgi_job import CgiJob
+from forkd.handlers.programs import Ended, Program, Running, Watcher
+from tests.unit.handlers.requests import request
+from tests.unit.stepped import SteppedLoop
+
+OK = Ended(0, 0.01, 4096)
+
+
+class FakeProgram:
+    """The far side of the pipes. Implements Running and, since there is but one, Launcher."""
+
+    def __init__(self) -> None:
+        self.refusal: OSError | None = None
+        self.ordered: Program | None = None
+        self.ends: dict[int, int] = {}
+        """Its descriptors by their numbers: 0, 1, 2."""
+        self.calls: list[str] = []
+        self._watcher: Watcher | None = None
+
+    def launch(
+        self, program: Program, descriptors: tuple[int, int, int], watcher: Watcher
+    ) -> Running:
+        if self.refusal is not None:
+            raise self.refusal
+        assert self.ordered is None, "one request, one program"
+        self.ordered = program
+        self.ends = {number: os.dup(end) for number, end in enumerate(descriptors)}
+        os.set_blocking(self.ends[1], False)
+        self._watcher = watcher
+        return self
+
+    @property
+    def watcher(self) -> Watcher:
+        assert self._watcher is not None, "the program was not ordered"
+        return self._watcher
+
+    def terminate(self) -> None:
+        self.calls.append("terminate")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def say(self, data: bytes) -> int:
+        return os.write(self.ends[1], data)
+
+    def complain(self, data: bytes) -> None:
+        os.write(self.ends[2], data)
+
+    def read(self, size: int = 1 << 20) -> bytes:
+        os.set_blocking(self.ends[0], False)
+        return os.read(self.ends[0], size)
+
+    def shut(self, *numbers: int) -> None:
+        for number in numbers or list(self.ends):
+            if number in self.ends:
+                os.close(self.ends.pop(number))
+
+
+class FakeExchange:
+    """What the client's side would see, as a list of calls."""
+
+    def __init__(self, loop: SteppedLoop, asked: Request) -> None:
+        self.loop = loop
+        self.request = asked
+        self.queued = 0
+        self.begun = False
+        self.complete = False
+        self.body = b""
+        self.length: int | None = None
+        self.calls: list[str] = []
+
+    def begin(self, status: int, reason: bytes, headers: Headers, length: int | None) -> None:
+        self.begun = True
+        self.length = length
+        self.calls.append(f"begin {status}{' ' + reason.decode() if reason else ''}")
+        self.headers = list(headers)
+
+    def write(self, data: bytes) -> None:
+        self.body += data
+
+    def finish(self) -> None:
+        self.calls.append("finish")
+
+    def answer(self, response: Response) -> None:
+        self.calls.append(f"answer {response.status}")
+
+    def fail(self, status: int) -> None:
+        self.calls.append(f"fail {status}")
+
+    def redirect(self, target: bytes) -> None:
+        self.calls.append(f"redirect {target.decode()}")
+
+    def pause_body(self) -> None:
+        self.calls.append("pause body")
+
+    def resume_body(self) -> None:
+        self.calls.append("resume body")
+
+
+class Scene:
+    """A job between a fake client and a fake program."""
+
+    def __init__(
+        self, loop: SteppedLoop, *headers: str, script: str = "/srv/x.cgi", **options: object
+    ) -> None:
+        self.loop = loop
+        self.program = FakeProgram()
+        method = "POST" if headers else "GET"
+        self.exchange = FakeExchange(loop, request("/cgi-bin/x.cgi", *headers, method=method))
+        settings = CgiRoute.model_validate({"cgi": Path("/srv"), "timeout": "10s", **options})
+        self.job = CgiJob(settings, script, self.program, self._order)
+        self.size: int | None = -1
+
+    def _order(self, size: int | None) -> Program:
+        self.size = size
+        return Program((b"/srv/x.cgi",), {}, b"/srv")
+
+    def start(self, pid: int = 4711) -> Scene:
+        self.job.start(self.exchange)
+        if pid and self.program.ordered is not None:
+            self.program.watcher.started(pid)
+        self.loop.settle()
+        return self
+
+    def end(self, end: Ended | None = OK) -> None:
+        self.program.watcher.ended(end)
+        self.loop.settle()
+
+    def do(self, steps: Iterable[str]) -> None:
+        """Steps: `out` and `err` close that stream, `end` is the program's end."""
+        for step in steps:
+            match step:
+                case "out":
+                    self.program.shut(1)
+                case "err":
+                    self.program.shut(2)
+                case _:
+                    self.program.watcher.ended(OK)
+            self.loop.settle()
+
+    def assert_over(self) -> None:
+        """Nothing is left: no descriptor is watched, the program was let go of, once."""
+        self.program.shut()
+        assert self.loop.watched == set()
+        assert self.program.calls.count("close") == 1
+        self.loop.pass_time(30)
+        assert self.program.calls.count("close") == 1
