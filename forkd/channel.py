@@ -1,7 +1,7 @@
 """What the master and a child say to each other, over one socket pair for each child.
 
-The child says READY once, or FAILED with the reason. The master says DRAIN, STOP, and REOPEN with
-the new descriptors of the log files. The end of the channel tells each side that the other is gone.
+The child says READY once, or FAILED with the reason, and DRAINING when it has stopped accepting. The
+master says DRAIN, STOP, and REOPEN with the new descriptors of the log files. The end of the channel tells each side that the other is gone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ class Word(Enum):
 
     READY = b"ready"
     FAILED = b"failed"
+    DRAINING = b"draining"
+    """No new connection reaches this child any more."""
     DRAIN = b"drain"
     """Serve what is here and what is on its way, then leave: others have taken over."""
     STOP = b"stop"

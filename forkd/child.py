@@ -79,10 +79,10 @@ def enter(
 ) -> None:
     """Become what the assignment says. Called first thing after the fork, signals still blocked.
 
-    The order matters: descriptors are closed while they can still be listed, the log is there before
-    anything can go wrong, identity goes before no_new_privs (which would not forbid it, but a
-    half-done switch must not pass), and the parent's death is tied last, since a change of identity
-    undoes that.
+    The order matters: descriptors are closed while they can still be listed, the log is there
+    before anything can go wrong, identity goes before no_new_privs (which would not forbid it, but
+    a half-done switch must not pass), and the parent's death is tied last, since a change of
+    identity undoes that.
     """
     # Objects of the master must never be finalised here: their descriptors' numbers are used anew.
     gc.freeze()

@@ -35,12 +35,8 @@ def serve(name: str, read: Callable[[], Settings], *, background: bool) -> int:
         )
     behind = Background.enter() if background else None
     setproctitle.setproctitle(f"forkd: master [{name}]")
-    try:
-        master = Master(name, read, _MAINS, sockets, notifier, behind.ready if behind else _nothing)
-        return master.run()
-    finally:
-        if behind is not None:
-            behind.close()
+    master = Master(name, read, _MAINS, sockets, notifier, behind.ready if behind else _nothing)
+    return master.run()
 
 
 def check(file: str, read: Callable[[], Settings]) -> int:

@@ -96,7 +96,7 @@ class _Session(Stream):
         try:
             request = json.loads(line)
             command = self._commands[request["command"]]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             known = ", ".join(sorted(self._commands))
             self._reply({"ok": False, "reasons": [f"not a command; there are: {known}"]})
             return

@@ -8,8 +8,8 @@ import os
 class Background:
     """The daemon's end of the pipe on which the person's shell waits.
 
-    The standard streams stay until the daemon serves, so that every reason why it cannot is read
-    where the command was typed.
+    The master's standard streams stay until it serves, so that every reason why it cannot is read
+    where the command was typed. The pipe ends with the process that fails, after its last word.
     """
 
     def __init__(self, pipe: int) -> None:
@@ -28,18 +28,20 @@ class Background:
         # Once more: not being a session leader, it can never get a terminal again.
         if os.fork() != 0:
             os._exit(0)
+        # The first children are forked before the master serves. With its streams they would keep
+        # whoever reads the output of the command waiting for the end of it.
+        os.register_at_fork(after_in_child=_let_go_of_streams)
         return cls(write_end)
 
     def ready(self) -> None:
         """The daemon serves: let the shell go on, and let go of its terminal."""
-        null = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1, 2):
-            os.dup2(null, number)
-        os.close(null)
+        _let_go_of_streams()
         os.write(self._pipe, b"1")
-        self.close()
+        os.close(self._pipe)
 
-    def close(self) -> None:
-        if self._pipe >= 0:
-            os.close(self._pipe)
-            self._pipe = -1
+
+def _let_go_of_streams() -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    os.close(null)

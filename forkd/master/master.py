@@ -17,7 +17,6 @@ from enum import Enum
 from forkd.channel import Channel
 from forkd.child import Assignment, Kind, Pool
 from forkd.config.model import Settings
-from forkd.config.plan import plan_reload
 from forkd.errors import ForkdError, OperationError
 from forkd.loop.loop import Loop
 from forkd.loop.signals import Signals
@@ -30,6 +29,7 @@ from forkd.master.lifecycle import State, Wanted
 from forkd.master.listeners import Listeners
 from forkd.master.logs import MasterLogs, warn_of_root
 from forkd.master.pidfile import remove_pid_file, write_pid_file
+from forkd.master.reloader import Reloader
 from forkd.master.succession import Succession
 from forkd.master.supervisor import ChildMain, Death, Supervisor
 from forkd.scoreboard import Slot
@@ -39,6 +39,8 @@ log = logging.getLogger("forkd.master")
 
 _LOOK_S = 1.0
 """How often hung workers are looked for, and the service manager is told how things are."""
+
+_STOPPING = "forkd is stopping"
 
 _HANDLED = (
     *(signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD),
@@ -68,7 +70,6 @@ class Master:
         on_ready: Callable[[], None],
     ) -> None:
         self._config = config
-        self._load = load
         self._notifier = notifier
         self._on_ready = on_ready
         self._started_at = time.time()
@@ -76,15 +77,21 @@ class Master:
         self._failure: ForkdError | None = None
         """Why the start did not succeed."""
         self._gone = status.Totals()
-        self._last_reload: status.LastReload | None = None
         self._last_summary = ""
         self._failures = Failures()
         self._succession = Succession()
-        self._reload_again: list[Reply] | None = None
-        """Whoever asked for a reload while one was under way."""
         self._stop_replies: list[Reply] = []
         self._logs = MasterLogs()
         self._listeners = Listeners(inherited)
+        self._reloader = Reloader(
+            config,
+            load,
+            self._succession,
+            self._listeners,
+            self._logs,
+            self._failures,
+            self._on_reload_ended,
+        )
         self._loop = Loop()
         self._supervisor = Supervisor(
             self._loop,
@@ -93,6 +100,7 @@ class Master:
             lambda number: self._succession[number].settings.workers.hang_timeout,
             self._on_death,
             self._on_child_ready,
+            self._soon,
         )
         settings = load()
         self._logs.open(settings)
@@ -107,7 +115,7 @@ class Master:
             },
         )
         try:
-            self._open_generation(settings, [])
+            self._reloader.open(settings, [])
         except ForkdError:
             self._control.close()
             raise
@@ -155,8 +163,13 @@ class Master:
         except OperationError as error:
             self._on_fork_failure(str(error))
         children = self._supervisor.children.values()
-        due = lifecycle.next_deadline(children, wanted, self._loop.now)
-        self._loop.timers.set(self._wake_up, NEVER if due is None else due)
+        due = lifecycle.next_deadline(children, wanted, self._loop.now) or NEVER
+        if (deadline := self._reloader.deadline) is not None:
+            if not self._supervisor.leaving or self._loop.now >= deadline:
+                self._reloader.hand_over(first=self._mode is Mode.STARTING)
+            else:
+                due = min(due, deadline)
+        self._loop.timers.set(self._wake_up, due)
 
     def _soon(self) -> None:
         self._loop.call_soon(self._step)
@@ -177,17 +190,6 @@ class Master:
         self._loop.timers.set(self._ticker, now + _LOOK_S)
 
     # Generations.
-
-    def _open_generation(self, settings: Settings, replies: list[Reply]) -> None:
-        """Open all that a new generation needs, and send its canary in. Raises OperationError, with
-        nothing left open."""
-        generation = Generation.open(self._succession.next_number(), settings)
-        try:
-            opened = self._listeners.open(settings.listen, generation.identity)
-        except OperationError:
-            generation.retire()
-            raise
-        self._succession.bring_in(generation, opened, replies)
 
     def _assign(self, number: int, pool: Pool, slot: Slot, channel: Channel) -> Assignment:
         generation = self._succession[number]
@@ -211,25 +213,11 @@ class Master:
         )
 
     def _commit(self) -> None:
-        """The new generation is complete: it serves, and the old one may go."""
-        old, incoming = self._succession.succeed()
-        new = incoming.generation
+        old, incoming = self._reloader.commit(self._loop.now)
         if old is None:
-            if not self._announce_start(new):
-                return
-        else:
-            self._failures.forget_generation(old.number)
-            self._listeners.close(plan_reload(old.settings, new.settings).close)
-            self._logs.use(new.settings)
-            self._last_reload = status.LastReload(time.time(), True)
-            log.info("reloaded %s: generation %d serves", self._config, new.number)
-        self._mode = Mode.RUNNING
-        self._notifier.ready(status.summary(self._supervisor, self._gone))
-        for reply in incoming.replies:
-            reply({"ok": True, "generation": new.number})
-        self._reload_if_asked_meanwhile()
+            self._announce_start(incoming.generation)
 
-    def _announce_start(self, generation: Generation) -> bool:
+    def _announce_start(self, generation: Generation) -> None:
         settings = generation.settings
         if settings.pid_file is not None:
             try:
@@ -237,69 +225,39 @@ class Master:
             except OperationError as error:
                 self._failure = error
                 self._stop()
-                return False
+                return
         where = ", ".join(str(entry["address"]) for entry in status.listeners(self._listeners))
         count = generation.full()[WORKERS]
         log.info("%s is served on %s by %d workers", self._config, where, count)
         self._on_ready()
-        return True
 
     def _abandon(self, reasons: list[str]) -> None:
-        """The new generation has failed: the old one serves on as if nothing had been."""
-        incoming = self._succession.give_up()
-        self._failures.forget_generation(incoming.generation.number)
-        self._listeners.close(incoming.opened)
-        if self._succession.live is None:
+        """The new generation has failed. Without an old one there is nothing to serve."""
+        if not self._reloader.abandon(reasons):
             self._failure = OperationError("\n".join(reasons))
             self._stop()
-        else:
-            self._reload_failed(reasons, incoming.replies)
-
-    # Reloading.
 
     def reload(self, replies: list[Reply]) -> None:
-        """Bring in a new generation from the file as it is now (CONTRACT.md, Reload)."""
+        """Bring in a new generation from the file as it is now."""
         live = self._succession.live
         if self._mode is Mode.STOPPING:
             for reply in replies:
-                reply({"ok": False, "reasons": ["forkd is stopping"]})
-            return
-        if self._succession.incoming is not None or live is None:
-            # One at a time. All that ask meanwhile are served by one more, which reads anew.
-            self._reload_again = (self._reload_again or []) + replies
-            return
-        self._mode = Mode.RELOADING
-        self._notifier.reloading()
-        try:
-            settings = self._load()
-            if refused := plan_reload(live.settings, settings).refused:
-                raise OperationError("\n".join(refused))
-            self._logs.open(settings)
-            self._open_generation(settings, replies)
-        except ForkdError as error:
-            self._reload_failed(str(error).splitlines(), replies)
-            return
-        self._step()
+                reply({"ok": False, "reasons": [_STOPPING]})
+        elif live is None or self._reloader.busy:
+            self._reloader.wait(replies)
+        else:
+            self._mode = Mode.RELOADING
+            self._notifier.reloading()
+            self._reloader.begin(live, replies)
+            self._soon()
 
-    def _reload_failed(self, reasons: list[str], replies: list[Reply]) -> None:
-        live = self._succession.live
-        assert live is not None
+    def _on_reload_ended(self, reason: str) -> None:
         self._mode = Mode.RUNNING
-        self._logs.use(live.settings)
-        self._last_reload = status.LastReload(time.time(), False, tuple(reasons))
-        for reason in reasons:
-            log.error("reload failed: %s", reason)
-        log.error("reload failed: generation %d goes on serving", live.number)
         # systemd waits for READY also after a reload that failed (sd_notify(3)).
-        self._notifier.ready(f"The last reload failed: {reasons[0]}")
-        for reply in replies:
-            reply({"ok": False, "reasons": reasons})
-        self._reload_if_asked_meanwhile()
-
-    def _reload_if_asked_meanwhile(self) -> None:
-        if (replies := self._reload_again) is not None:
-            self._reload_again = None
-            self._loop.call_soon(lambda: self.reload(replies))
+        summary = status.summary(self._supervisor, self._gone)
+        self._notifier.ready(f"The last reload failed: {reason}" if reason else summary)
+        if (waiting := self._reloader.take_waiting()) is not None:
+            self._loop.call_soon(lambda: self.reload(waiting))
 
     # Children that come and go.
 
@@ -344,6 +302,7 @@ class Master:
         """Drain everybody, then leave."""
         if self._mode is not Mode.STOPPING:
             self._mode = Mode.STOPPING
+            self._reloader.refuse_all(_STOPPING)
             self._notifier.stopping("Draining")
             self._succession.retire_all()
             self._soon()
@@ -385,7 +344,7 @@ class Master:
         live = self._succession.live
         reply(
             {"ok": True, "state": self._mode.value, "generation": live.number if live else 0}
-            | status.about(self._config, self._started_at, self._last_reload)
+            | status.about(self._config, self._started_at, self._reloader.last)
             | status.figures(self._supervisor, self._gone, self._listeners, time.monotonic())
         )
 

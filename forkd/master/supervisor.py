@@ -63,6 +63,7 @@ class Supervisor:
         hang_timeout_s: Callable[[int], float],
         died: Callable[[Death], None],
         came_up: Callable[[Child], None],
+        changed: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._mains = mains
@@ -70,11 +71,14 @@ class Supervisor:
         self._hang_timeout_s = hang_timeout_s
         self._died = died
         self._came_up = came_up
+        self._changed = changed
         self._channels: dict[int, Channel] = {}
         self._reasons: dict[int, tuple[str, ...]] = {}
         self._killed_for: dict[int, str] = {}
         self.children: dict[int, Child] = {}
         """By pid."""
+        self.leaving: set[int] = set()
+        """Pids of workers that were told to drain and may still accept connections."""
         self.scoreboard = Scoreboard()
         self._free_slots = list(range(len(self.scoreboard.slots)))
 
@@ -91,6 +95,8 @@ class Supervisor:
                     if child.state is State.STARTING:
                         self._signal(child.pid, signal.SIGTERM)  # it serves nobody yet
                     self.children[child.pid] = lifecycle.after(child, action, wanted, now)
+                    if child.pool.kind is Kind.WORKER:
+                        self.leaving.add(child.pid)
                 case Kill(child, signum, reason):
                     log.warning("%s: %s: sending %s", child, reason, signum.name)
                     self._killed_for.setdefault(child.pid, reason)
@@ -176,6 +182,9 @@ class Supervisor:
             self.children[pid] = lifecycle.ready(self.children[pid], self._loop.now)
             log.debug("%s is ready", self.children[pid])
             self._came_up(self.children[pid])
+        elif said.word is Word.DRAINING:
+            self.leaving.discard(pid)
+            self._changed()
         elif said.word is Word.FAILED:
             self._reasons[pid] = said.fields
 
@@ -188,6 +197,7 @@ class Supervisor:
         self._loop.forget(channel.fd)
         channel.close()
         del self._channels[pid]
+        self.leaving.discard(pid)
         child = self.children.pop(pid)
         self._give_slot_back(child.slot)
         reasons = self._reasons.pop(pid, ())

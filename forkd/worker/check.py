@@ -15,7 +15,10 @@ class _NoLauncher:
     """Handlers need one to be built; nothing is asked of it."""
 
     def launch(
-        self, program: Program, descriptors: tuple[int, int, int], watcher: Watcher
+        self,
+        program: Program,  # noqa: ARG002 what every launcher is given
+        descriptors: tuple[int, int, int],  # noqa: ARG002
+        watcher: Watcher,  # noqa: ARG002
     ) -> Running:
         raise AssertionError("a check starts no programs")
 

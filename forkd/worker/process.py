@@ -114,32 +114,34 @@ class Worker:
         if number == signal.SIGQUIT:
             self._leave()
         else:
-            self._drain(self._settings.workers.shutdown_timeout)
+            self._drain()
 
     def _on_channel(self, _mask: int) -> None:
-        said = self._assignment.channel.hear()
+        try:
+            said = self._assignment.channel.hear()
+        except BlockingIOError:
+            return
         if said is None:
             self._leave()  # the master is gone
         elif said.word is Word.DRAIN:
-            self._drain(self._settings.workers.shutdown_timeout)
+            self._drain()
         elif said.word is Word.STOP:
-            for listener in self._listeners:
-                listener.take_all()
-            self._drain(_STOP_IDLE_S)
+            self._drain(nobody_takes_over=True)
         elif said.word is Word.REOPEN:
             if self._access_log is not None:
                 self._access_log.flush()
             adopt_log_files(self._assignment, said)
 
-    def _drain(self, idle_s: float) -> None:
+    def _drain(self, nobody_takes_over: bool = False) -> None:
         """Accept no more, serve what is here, leave when all is served or patience is over."""
+        patience = self._settings.workers.shutdown_timeout
         if not self._draining:
             self._draining = True
             for listener in self._listeners:
-                listener.close()
-            patience = self._settings.workers.shutdown_timeout
+                listener.close(last=nobody_takes_over)
+            self._assignment.channel.say(Word.DRAINING)
             self.loop.timers.set(self._stop_timer, self.loop.now + patience)
-        self._server.drain(idle_s)
+        self._server.drain(min(_STOP_IDLE_S, patience) if nobody_takes_over else patience)
         self._on_idle()
 
     def _on_idle(self) -> None:

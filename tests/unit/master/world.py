@@ -1,0 +1,171 @@
+"""A small world for plan() and Rollout: children that live and die as a test says, no processes.
+
+It keeps the statement of what should be as the master does, and checks after each step what must
+never be.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+
+from forkd.child import Pool
+from forkd.master.failures import Failures
+from forkd.master.lifecycle import (
+    Child,
+    Drain,
+    Key,
+    Kill,
+    Start,
+    State,
+    Wanted,
+    after,
+    next_deadline,
+    plan,
+    ready,
+)
+from forkd.master.rollout import Phase, Rollout
+
+BOOT_S = 30.0
+DRAIN_S = 20.0
+
+Full = dict[Pool, int]
+
+
+@dataclass
+class World:
+    """Nobody obeys but to KILL, unless the test lets them."""
+
+    live: tuple[int, Full] | None
+    incoming: Rollout | None
+    now: float = 100.0
+    stopping: bool = False
+    children: dict[int, Child] = field(default_factory=dict)
+    hung: dict[int, float] = field(default_factory=dict)
+    failures: Failures = field(default_factory=Failures)
+    last_pid: int = 0
+    last_generation: int = 1
+
+    @classmethod
+    def begin(cls, full: Full) -> World:
+        world = cls(None, Rollout(1, full, Phase.CANARY))
+        world.step()
+        return world
+
+    def wanted(self) -> Wanted:
+        counts: dict[Key, int] = {}
+        if not self.stopping:
+            if self.live is not None:
+                number, full = self.live
+                counts = {(number, pool): count for pool, count in full.items()}
+            if self.incoming is not None:
+                counts |= self.incoming.counts()
+        return Wanted(counts, dict(self.failures.not_before), self.stopping, DRAIN_S)
+
+    def step(self) -> None:
+        """What the master does after every event."""
+        if self.incoming is not None and not self.stopping:
+            self.incoming = self.incoming.advance(self.children.values())
+            if self.incoming.phase is Phase.DONE:
+                if self.live is not None:
+                    self.failures.forget_generation(self.live[0])
+                self.live = (self.incoming.generation, dict(self.incoming.full))
+                self.incoming = None
+        want = self.wanted()
+        for action in plan(self.children.values(), want, self.hung, self.now):
+            match action:
+                case Start(generation, pool):
+                    key = (generation, pool)
+                    assert key in want.counts, "a child nobody wants is started"
+                    held = self.failures.not_before.get(key, 0.0)
+                    assert self.now >= held, "a child is started while its pool is held back"
+                    self.last_pid += 1
+                    self.children[self.last_pid] = Child(
+                        pool,
+                        generation,
+                        self.last_pid,
+                        self.last_pid,
+                        State.STARTING,
+                        self.now,
+                        self.now + BOOT_S,
+                    )
+                case Kill(child, signal.SIGKILL, _):
+                    self.die(child.pid, stepping=True)
+                case Drain(child) | Kill(child):
+                    assert isinstance(action, Drain | Kill)
+                    self.children[child.pid] = after(child, action, want, self.now)
+        self._check(want)
+
+    def _check(self, want: Wanted) -> None:
+        alive: dict[Key, int] = {}
+        for child in self.children.values():
+            if child.state is not State.DRAINING:
+                key = (child.generation, child.pool)
+                alive[key] = alive.get(key, 0) + 1
+                assert key in want.counts, "a child of no generation is left to live"
+        for key, count in alive.items():
+            assert count <= want.counts[key], "more children than are wanted"
+        if self.live is not None and not self.stopping:
+            for pool, count in self.live[1].items():
+                key = (self.live[0], pool)
+                missing = count - alive.get(key, 0)
+                held = self.failures.not_before.get(key, 0.0) > self.now or self.killed_now
+                assert not missing or held, "a child of the live generation is missing"
+
+    killed_now: bool = False
+    """A child was killed in this very step: its successor comes with the next."""
+
+    def die(self, pid: int, *, stepping: bool = False) -> None:
+        """The child is gone. Death of a newcomer ends its generation's way in."""
+        child = self.children.pop(pid)
+        self.hung.pop(pid, None)
+        key = (child.generation, child.pool)
+        if self.incoming is not None and child.generation == self.incoming.generation:
+            self.incoming = None
+            if self.live is None:
+                self.stopping = True
+        elif (
+            self.live is not None
+            and child.generation == self.live[0]
+            and child.state is State.STARTING
+        ):
+            self.failures.note(key, self.now)
+        if stepping:
+            self.killed_now = True
+        else:
+            self.step()
+
+    def become_ready(self, pid: int) -> None:
+        child = self.children[pid] = ready(self.children[pid], self.now)
+        self.failures.clear((child.generation, child.pool))
+        self.step()
+
+    def reload(self, full: Full) -> None:
+        if self.live is not None and self.incoming is None and not self.stopping:
+            self.last_generation += 1
+            self.incoming = Rollout(self.last_generation, full, Phase.CANARY)
+        self.step()
+
+    def stop(self) -> None:
+        self.stopping = True
+        self.incoming = None
+        self.step()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time go by from deadline to deadline, as the master's timer does."""
+        end = self.now + seconds
+        while (due := self._due()) is not None and due <= end:
+            self.now = max(self.now, due)
+            self._catch_up()
+        self.now = end
+        self._catch_up()
+
+    def _due(self) -> float | None:
+        return next_deadline(self.children.values(), self.wanted(), self.now)
+
+    def _catch_up(self) -> None:
+        self.killed_now = False
+        self.step()
+        while self.killed_now:
+            self.killed_now = False
+            self.step()
