@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -209,17 +209,19 @@ def started(
     routes: Mapping[str, str] | None = None,
     *,
     env: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
     **options: str,
 ) -> Iterator[Daemon]:
-    """A daemon that serves, stopped at the end. Without routes the forkd.yaml that is there is used.
+    """A daemon that serves, stopped at the end. Without routes the forkd.yaml there is used.
 
+    prefix: a command that becomes forkd by exec, keeping the pid.
     A fault inside forkd (a stack in its log) fails the test, whatever it was about.
     """
     if routes is not None:
         write_config(directory, routes, **options)
     with open(directory / "output", "wb") as output:
         process = subprocess.Popen(
-            [*FORKD, "-c", str(directory / "forkd.yaml")],
+            [*prefix, *FORKD, "-c", str(directory / "forkd.yaml")],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -238,6 +240,6 @@ def _serves(daemon: Daemon) -> bool:
     if daemon.process.poll() is not None:
         raise AssertionError(f"forkd did not start:\n{daemon.output}\n{daemon.error_log}")
     try:
-        return daemon.status()["state"] == "running"
+        return bool(daemon.status()["state"] == "running")
     except (OSError, ValueError):
         return False

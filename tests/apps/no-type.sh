@@ -1,0 +1,2 @@
+#!/bin/sh
+printf 'X-Only: this\n\nbody'
