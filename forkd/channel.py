@@ -1,7 +1,8 @@
 """What the master and a child say to each other, over one socket pair for each child.
 
-The child says READY once, or FAILED with the reason, and DRAINING when it has stopped accepting. The
-master says DRAIN, STOP, and REOPEN with the new descriptors of the log files. The end of the channel tells each side that the other is gone.
+The child says READY once, or FAILED with the reason, and DRAINING when it has stopped accepting.
+The master says DRAIN, STOP, and REOPEN with the new descriptors of the log files. The end of the
+channel tells each side that the other is gone.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ SLOTS = 1024
 _SLOT_SIZE = 512
 
 _COUNTERS = struct.Struct("=dQQQQIId")
-"""tick, requests, connections accepted, bytes sent, errors, open connections, busy threads, since."""
+"""tick, requests, accepted, bytes sent, errors, open connections, busy threads, request since."""
 
 _MEMORY_OFFSET = 56
 _MEMORY = struct.Struct("=Q")

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from forkd.handlers.quoting import quote_path
 
 _STYLE = """
-:root{color-scheme:light dark;--ink:#1d2430;--soft:#667085;--line:#e4e7ec;--back:#fff;--hover:#f5f7fa;--link:#1652c4}
-@media(prefers-color-scheme:dark){:root{--ink:#e7eaf0;--soft:#98a2b3;--line:#2b3240;--back:#141820;--hover:#1d2330;--link:#8ab4ff}}
+:root{color-scheme:light dark;--ink:#1d2430;--soft:#667085;--line:#e4e7ec;--back:#fff;
+--hover:#f5f7fa;--link:#1652c4}
+@media(prefers-color-scheme:dark){:root{--ink:#e7eaf0;--soft:#98a2b3;--line:#2b3240;--back:#141820;
+--hover:#1d2330;--link:#8ab4ff}}
 body{margin:0;background:var(--back);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
 main{max-width:60rem;margin:0 auto;padding:2rem 1rem}
 h1{font-size:1.25rem;font-weight:600;overflow-wrap:anywhere}

@@ -85,7 +85,7 @@ class Static:
         if entry is not None and not rest.endswith("/") and _unchanged(entry.found):
             entry.fresh_until = _fresh_until(entry.whole, request.started)
             return entry
-        if _is_hidden(rest):
+        if _is_hidden(request.head.path):
             return self._error(404)
         found = locate(self._root, b"" if self._is_file else _file_name(rest))
         if isinstance(found, Refusal):
@@ -223,9 +223,9 @@ def _file_name(rest: str) -> bytes:
     return rest.encode("utf-8", "surrogateescape")
 
 
-def _is_hidden(rest: str) -> bool:
-    """Whether a segment begins with a dot. /.well-known/ is public by definition (RFC 8615)."""
-    return "/." in rest.replace("/.well-known/", "/", 1)
+def _is_hidden(path: str) -> bool:
+    """Whether a segment begins with a dot. /.well-known/ of a site is public (RFC 8615)."""
+    return "/." in path.removeprefix("/.well-known")
 
 
 def _fresh_until(whole: Response, now: float) -> float:

@@ -69,7 +69,7 @@ class AccessLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits. Lines that cannot be written are lost, and the error log says so once."""
+        """Write what waits. Lines that cannot be written are lost; the error log says so once."""
         if not self._lines:
             return
         lines, self._lines, self._size = self._lines, [], 0

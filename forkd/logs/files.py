@@ -1,7 +1,7 @@
 """Log files: opened by the master, inherited by its children, swapped underneath them on reopening.
 
-A file keeps its descriptor's number for life: after a rotation the new file is put in its place with
-dup2(2), so nobody who writes has to be told.
+A file keeps its descriptor's number for life: after a rotation the new file is put in its place
+with dup2(2), so nobody who writes has to be told.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class LogFiles:
         Gives the descriptors by path, to be handed to the children. Raises OperationError where one
         cannot be opened; that one and those after it stay as they were.
         """
-        for path, number in self._numbers.items():
+        for path in self._numbers:
             self.replace(path, _open(path))
         return dict(self._numbers)
 

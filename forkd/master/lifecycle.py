@@ -123,7 +123,8 @@ def _press(child: Child, hung: Mapping[int, float], now: float) -> Kill | None:
         case Pressure.NONE, State.STARTING:
             return Kill(child, signal.SIGABRT, "not ready within boot_timeout")
         case Pressure.NONE, _:
-            return Kill(child, signal.SIGTERM, "not done within shutdown_timeout")
+            # QUIT is "at once" for every kind of child; a spawner ends its programs first.
+            return Kill(child, signal.SIGQUIT, "not done within shutdown_timeout")
         case _:
             return Kill(child, signal.SIGKILL, "still there")
 

@@ -73,6 +73,8 @@ class Supervisor:
         self._came_up = came_up
         self._changed = changed
         self._channels: dict[int, Channel] = {}
+        self._deaf: set[int] = set()
+        """Pids whose channel has ended."""
         self._reasons: dict[int, tuple[str, ...]] = {}
         self._killed_for: dict[int, str] = {}
         self.children: dict[int, Child] = {}
@@ -120,7 +122,7 @@ class Supervisor:
         for child in self.children.values():
             self._signal(
                 child.pid,
-                signal.SIGTERM if child.pool.kind is Kind.SPAWNER else signal.SIGKILL,
+                signal.SIGQUIT if child.pool.kind is Kind.SPAWNER else signal.SIGKILL,
             )
 
     def hand_out_log_files(self, files: Mapping[str, int]) -> None:
@@ -175,8 +177,9 @@ class Supervisor:
         except BlockingIOError:
             return
         if said is None:
-            # It is about to die; its death is what tells. Until then there is nothing to hear.
-            self._loop.change(channel.fd, 0)
+            # It is about to die, and its death is what tells. The end would be reported for ever.
+            self._loop.forget(channel.fd)
+            self._deaf.add(pid)
             return
         if said.word is Word.READY:
             self.children[pid] = lifecycle.ready(self.children[pid], self._loop.now)
@@ -194,7 +197,9 @@ class Supervisor:
         while (said := self._last_words(channel)) is not None:
             if said:
                 self._reasons[pid] = said
-        self._loop.forget(channel.fd)
+        if pid not in self._deaf:
+            self._loop.forget(channel.fd)
+        self._deaf.discard(pid)
         channel.close()
         del self._channels[pid]
         self.leaving.discard(pid)

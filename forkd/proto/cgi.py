@@ -226,7 +226,7 @@ class ResponseParser:
             raise _refuse(f"the script's header has more than {_MAX_LINES} lines")
         name, colon, value = line.partition(b":")
         if not colon:
-            hint = " (a name that begins with nph- lets a script do so)"
+            hint = " (a script writes its status as Status: 404 Not Found)"
             raise _refuse(
                 "the script wrote a line without a colon where its header should be"
                 + (hint if line.startswith(b"HTTP/") else ""),

@@ -81,7 +81,10 @@ class Spawner:
         self._started = 0
         self.loop = Loop()
         signals = Signals(self.loop, self._on_signal)
-        signals.listen((signal.SIGCHLD, signal.SIGTERM, signal.SIGQUIT))
+        signals.listen((signal.SIGCHLD, signal.SIGQUIT))
+        # A TERM for everybody (pkill forkd, or a service manager's) must not end the programs whose
+        # clients the workers are still serving: the spawner leaves when the last worker has left.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self.loop.watch(orders.fileno(), self._on_order, READABLE | EXCLUSIVE)
         self.loop.watch(assignment.channel.fd, self._on_channel)
         self._ticker = Timer(self._tick)
@@ -102,7 +105,7 @@ class Spawner:
         except BlockingIOError:
             return
         if said is None:
-            self._on_signal(signal.SIGTERM)
+            self._on_signal(signal.SIGQUIT)
         elif said.word is Word.REOPEN:
             adopt_log_files(self._assignment, said)
 
@@ -288,7 +291,7 @@ def run_spawner(assignment: Assignment) -> None:
             assignment,
             "forkd: cgi spawner",
             keep_privileges=not policy.no_new_privileges,
-            on_orphaned=signal.SIGTERM,
+            on_orphaned=signal.SIGQUIT,
         )
         spawner = Spawner(assignment, orders)
     except Exception as error:

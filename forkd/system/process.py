@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 
 _PR_SET_PDEATHSIG = 1
@@ -45,6 +46,18 @@ def pss_bytes(pid: int) -> int | None:
     except OSError:
         pass
     return None
+
+
+def raise_descriptor_limit() -> int:
+    """Open files up to the hard limit; gives the number. No right is needed for that.
+
+    Only for a process with many connections: programs, which are started elsewhere, keep the soft
+    limit that they expect.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def close_descriptors_except(keep: set[int]) -> None:

@@ -21,6 +21,7 @@ from forkd.server.context import Server
 from forkd.server.http import HttpConnection
 from forkd.server.listener import Accepted, Listener
 from forkd.spawner.client import SpawnerClient
+from forkd.system.process import raise_descriptor_limit
 from forkd.worker.report import Report
 
 log = logging.getLogger("forkd.worker")
@@ -36,6 +37,7 @@ class Worker:
         settings = assignment.settings
         self._assignment = assignment
         self._settings = settings
+        raise_descriptor_limit()
         self.loop = Loop()
         self._launchers: dict[SpawnPolicy, SpawnerClient] = {
             policy: SpawnerClient(self.loop, orders, self._on_idle)

@@ -142,3 +142,13 @@ def test_usr2_and_winch_do_not_kill_the_master(tmp_path: Path) -> None:
             daemon.send_signal(number)
         eventually(lambda: daemon.status()["pid"] == daemon.pid, "the master is there")
         assert daemon.process.poll() is None
+
+
+def test_a_term_for_every_process_is_a_graceful_stop(tmp_path: Path) -> None:
+    make_site(tmp_path)
+    with started(tmp_path, ROUTES) as daemon, Held(tmp_path, daemon.port) as held:
+        for pid in [*daemon.children(), daemon.pid]:
+            os.kill(pid, signal.SIGTERM)
+        eventually(lambda: daemon.status()["state"] == "stopping", "stopping")
+        assert held.finish() == b"done\n"
+        assert daemon.process.wait(10) == 0

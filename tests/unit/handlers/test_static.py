@@ -163,7 +163,7 @@ def test_head_ignores_range_and_a_stale_if_range_gets_the_whole(root: Path) -> N
         ("/dir/.htaccess", 404),
         ("/.well-known/acme", 200),
         ("/.well-known/.hidden", 404),
-        ("/x/.well-known/acme", 200),
+        ("/x/.well-known/acme", 404),
     ],
 )
 def test_hidden_files_are_not_there_but_well_known_ones_are(

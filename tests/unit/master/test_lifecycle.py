@@ -92,8 +92,8 @@ def test_as_many_as_are_wanted_and_the_others_drain(
             "still there",
         ),
         (child(state=State.DRAINING, deadline=NOW + 1), None, None, ""),
-        (child(state=State.DRAINING, deadline=NOW), None, signal.SIGTERM, "shutdown_timeout"),
-        (child(state=State.DRAINING, deadline=NOW), 20.0, signal.SIGTERM, "shutdown_timeout"),
+        (child(state=State.DRAINING, deadline=NOW), None, signal.SIGQUIT, "shutdown_timeout"),
+        (child(state=State.DRAINING, deadline=NOW), 20.0, signal.SIGQUIT, "shutdown_timeout"),
         (
             child(state=State.DRAINING, deadline=NOW, pressure=Pressure.ASKED),
             None,
@@ -151,7 +151,7 @@ def test_after_a_drain_the_child_has_its_patience_and_a_margin() -> None:
     ("signum", "pressure"),
     [
         (signal.SIGABRT, Pressure.ASKED),
-        (signal.SIGTERM, Pressure.ASKED),
+        (signal.SIGQUIT, Pressure.ASKED),
         (signal.SIGKILL, Pressure.KILLED),
     ],
 )
