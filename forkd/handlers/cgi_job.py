@@ -151,13 +151,16 @@ class CgiJob:
         self._end_words = "unknown: the spawner died" if end is None else exit_words(end.status)
         say = self._log.debug if end is not None and end.status == 0 else self._log.warning
         say(f"ended: {self._end_words}", end)
+        if end is None:
+            # Before any output is read: the program was killed with its spawner, and the end of its
+            # output would look like the end of its answer.
+            self._fail(502, "the spawner died while the program ran")
+            self._release()
+            return
         for source in (self._stderr, self._stdout):
             if source is not None:
                 source.read_rest()
-        if end is None:
-            self._fail(502, "the spawner died while the program ran")
-            self._release()
-        elif self._output_closed:
+        if self._output_closed:
             self._conclude()
 
     @property

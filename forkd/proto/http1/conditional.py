@@ -13,7 +13,7 @@ from forkd.proto.http1.dates import http_date, parse_http_date
 from forkd.proto.http1.head import Head
 
 _ETAG = rb'(?:W/)?"[!#-~\x80-\xff]*"'
-_ETAG_LIST = re.compile(rb"[ \t,]*+%b(?:[ \t]*+,[ \t,]*+%b)*+[ \t,]*+" % (_ETAG, _ETAG))
+_ETAG_LIST = re.compile(rb"[ \t,]*%b(?:[ \t]*,[ \t,]*%b)*[ \t,]*" % (_ETAG, _ETAG))
 _ONE_ETAG = re.compile(_ETAG)
 
 

@@ -14,7 +14,7 @@ from forkd.errors import ProtocolError
 # RFC 3986 section 3.2: a host and a port. No userinfo (RFC 9110 section 4.2.4), no IPvFuture.
 # Possessive, so that a long name with a bad end cannot make the match walk back.
 _AUTHORITY = re.compile(
-    rb"(\[(?=[^]]*:)[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]++|%[0-9A-Fa-f]{2})+)"
+    rb"(\[(?=[^]]*:)[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)"
     rb"(?::([0-9]{0,5}))?"
 )
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)([^?]*)(?:\?(.*))?")
