@@ -14,13 +14,13 @@ from dataclasses import dataclass
 SLOTS = 1024
 _SLOT_SIZE = 512
 
-_COUNTERS = struct.Struct("=dQQQQIId")
-"""tick, requests, accepted, bytes sent, errors, open connections, busy threads, request since."""
+# Words of eight bytes, each written by one store: a reader may see two moments side by side, but
+# never half a number. (struct.pack_into would clear the words first, and a reader that meets a tick
+# of 0 takes a busy worker for one that hangs.)
+_TICK, _REQUESTS, _CONNECTIONS, _BYTES_SENT, _ERRORS, _OPEN, _BUSY, _SINCE, _MEMORY = range(9)
+_WORDS = 9
 
-_MEMORY_OFFSET = 56
-_MEMORY = struct.Struct("=Q")
-
-_REQUEST_OFFSET = 64
+_REQUEST_OFFSET = 80
 _REQUEST_LENGTH = struct.Struct("=H")
 _REQUEST_ROOM = _SLOT_SIZE - _REQUEST_OFFSET - _REQUEST_LENGTH.size
 
@@ -42,11 +42,14 @@ class Counters:
 class Slot:
     """One child's part of the scoreboard."""
 
-    __slots__ = ("_memory", "_offset", "_request", "number")
+    __slots__ = ("_memory", "_numbers", "_offset", "_request", "_times", "number")
 
     def __init__(self, memory: mmap.mmap, number: int) -> None:
         self._memory = memory
         self._offset = number * _SLOT_SIZE
+        words = memoryview(memory)[self._offset : self._offset + 8 * _WORDS]
+        self._numbers = words.cast("Q")
+        self._times = words.cast("d")
         self._request = b""
         self.number = number
 
@@ -65,18 +68,15 @@ class Slot:
         request_since: float,
     ) -> None:
         """Positional for speed: this runs each time a busy loop goes to sleep."""
-        _COUNTERS.pack_into(
-            self._memory,
-            self._offset,
-            tick,
-            requests,
-            connections,
-            bytes_sent,
-            errors,
-            open_connections,
-            threads_busy,
-            request_since,
-        )
+        times, numbers = self._times, self._numbers
+        times[_TICK] = tick
+        numbers[_REQUESTS] = requests
+        numbers[_CONNECTIONS] = connections
+        numbers[_BYTES_SENT] = bytes_sent
+        numbers[_ERRORS] = errors
+        numbers[_OPEN] = open_connections
+        numbers[_BUSY] = threads_busy
+        times[_SINCE] = request_since
 
     def write_request(self, text: bytes) -> None:
         """Say which request has been under way for longest; b"" for none."""
@@ -92,14 +92,23 @@ class Slot:
     def write_memory(self, pss: int) -> None:
         """The child's proportional set size in bytes, as it sees itself: a master that has given up
         CAP_SYS_PTRACE cannot read it."""
-        _MEMORY.pack_into(self._memory, self._offset + _MEMORY_OFFSET, pss)
+        self._numbers[_MEMORY] = pss
 
     def read_memory(self) -> int | None:
-        (pss,) = _MEMORY.unpack_from(self._memory, self._offset + _MEMORY_OFFSET)
-        return int(pss) or None
+        return self._numbers[_MEMORY] or None
 
     def read(self) -> Counters:
-        return Counters(*_COUNTERS.unpack_from(self._memory, self._offset))
+        times, numbers = self._times, self._numbers
+        return Counters(
+            tick=times[_TICK],
+            requests=numbers[_REQUESTS],
+            connections=numbers[_CONNECTIONS],
+            bytes_sent=numbers[_BYTES_SENT],
+            errors=numbers[_ERRORS],
+            open_connections=numbers[_OPEN],
+            threads_busy=numbers[_BUSY],
+            request_since=times[_SINCE],
+        )
 
     def read_request(self) -> bytes:
         start = self._offset + _REQUEST_OFFSET

@@ -54,7 +54,8 @@ def test_twenty_reloads_under_load_lose_no_request(tmp_path: Path) -> None:
         assert (status["generation"], status["last_reload"]["ok"]) == (1 + RELOADS, True)
         assert {worker["generation"] for worker in daemon.workers()} == {1 + RELOADS}
         eventually(
-            lambda: daemon.status()["totals"]["requests"] == load.answered(), "every answer counted"
+            lambda: daemon.status()["totals"]["requests"] == load.answered(),
+            f"{load.answered()} answers are counted, not {status['totals']}",
         )
 
 
