@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("forkd.server")
 
 LINGER_S = 2.0
-"""How long a client may go on sending after our last byte, so that it can read that byte."""
-LINGER_BYTES = 4 << 20
+"""After our last byte: how long a client may be silent before we close."""
+LINGER_MOST_S = 30.0
+"""How long one that goes on sending is read, so that it comes to read our answer. Time bounds it,
+not bytes: most clients read only when they have sent all."""
 DISCARD_BYTES = 256 * 1024
 """A body nobody wants is read up to here to keep the connection; beyond that closing is cheaper."""
 HALF_CLOSED_S = 5.0

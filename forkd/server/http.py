@@ -16,7 +16,7 @@ from forkd.proto.http1.reader import END_OF_BODY, RequestReader
 from forkd.server.context import (
     DISCARD_BYTES,
     HALF_CLOSED_S,
-    LINGER_BYTES,
+    LINGER_MOST_S,
     LINGER_S,
     READ_AHEAD,
     Server,
@@ -38,6 +38,7 @@ class HttpConnection(Stream):
         "_exchange",
         "_half_closed",
         "_head_of",
+        "_linger_until",
         "_peer",
         "_served",
         "_server",
@@ -65,6 +66,7 @@ class HttpConnection(Stream):
         """The answer under way is the last one."""
         self._half_closed = False
         self._discarded = 0
+        self._linger_until = 0.0
         self._unlogged: tuple[int, int] | None = None
         """Status and body length of an answer that the client is still taking."""
         self._untaken = 0
@@ -83,9 +85,8 @@ class HttpConnection(Stream):
     def received(self, data: bytes) -> None:
         state = self._state
         if state is State.LINGER:
-            self._discarded += len(data)
-            if self._discarded > LINGER_BYTES:
-                self.finish()
+            patience = self.loop.now + LINGER_S
+            self.loop.timers.set(self, min(patience, self._linger_until))
             return
         self.reader.receive(data)
         if state is State.HEAD:
@@ -319,7 +320,7 @@ class HttpConnection(Stream):
             self.finish()
             return
         self._state = State.LINGER
-        self._discarded = 0
+        self._linger_until = self.loop.now + LINGER_MOST_S
         self.end_output()
         if not self.closed:
             self.loop.timers.set(self, self.loop.now + LINGER_S)

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from forkd.handlers.base import make_response
-from forkd.server.context import HALF_CLOSED_S, LINGER_S
+from forkd.server.context import HALF_CLOSED_S, LINGER_MOST_S, LINGER_S
 from tests.unit.server.conftest import MakeScene
 from tests.unit.server.scene import Jobs, ManualJob, head, parse, text
 
@@ -174,6 +174,20 @@ def test_after_a_refusal_the_client_may_read_before_the_connection_goes(scene: M
     assert one.ended
     assert not one.connection.closed, "it reads on, so that no reset overtakes the answer"
     one.loop.pass_time(LINGER_S + 0.2)
+    assert one.connection.closed
+
+
+def test_a_client_that_never_stops_sending_is_not_read_for_ever(scene: MakeScene) -> None:
+    one = scene({"/": text("no", 403)}, max_body=1000)
+    one.ask("/", "Content-Length: 5000000000")
+    passed = 0.0
+    while passed < LINGER_MOST_S - 1:
+        one.client.send(bytes(50_000))
+        one.loop.pass_time(1)
+        passed += 1
+        assert not one.connection.closed
+    one.client.send(bytes(50_000))
+    one.loop.pass_time(1.2)
     assert one.connection.closed
 
 
