@@ -74,9 +74,13 @@ class Response:
     connection adds Date and, where it closes, Connection. A response with `open_file` has its body
     there: a call for each use, since each use needs a descriptor of its own. `length` counts the
     body's bytes; a HEAD request gets the prefix alone.
+
+    Until `fresh_until` (monotonic seconds) the connection gives the same response for the same head
+    without asking. Only a handler whose answer depends on nothing but the head may set it, and one
+    that looks at the client's address, say, may not.
     """
 
-    __slots__ = ("body", "length", "open_file", "prefix", "status")
+    __slots__ = ("body", "fresh_until", "length", "open_file", "prefix", "status")
 
     def __init__(
         self,
@@ -91,6 +95,7 @@ class Response:
         self.body = body
         self.open_file = open_file
         self.length = len(body) if length is None else length
+        self.fresh_until = 0.0
 
 
 def make_prefix(status: int, headers: Headers, reason: bytes = b"") -> bytes:

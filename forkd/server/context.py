@@ -32,6 +32,8 @@ DISCARD_BYTES = 256 * 1024
 """A body nobody wants is read up to here to keep the connection; beyond that closing is cheaper."""
 HALF_CLOSED_S = 5.0
 """After a client's FIN: how long an answer that has not begun is still made for it."""
+READY_COUNT = 4096
+"""Answers that are remembered by head."""
 READ_AHEAD = 64 * 1024
 """Bytes of later requests that are taken while one is being answered."""
 
@@ -61,6 +63,8 @@ class Server:
         self.access_log = access_log
         self.clock = Clock()
         self.memo: dict[bytes, Head] = {}
+        self.ready: dict[Head, Response] = {}
+        """Answers that may be given again without asking the handler, as long as they are fresh."""
         self.tally = Tally()
         self.connections: set[HttpConnection] = set()
         self.under_way: dict[HttpConnection, Request] = {}
@@ -71,6 +75,12 @@ class Server:
         self.on_closed: Callable[[], None] = _nothing
         """Called when a connection has closed: listeners that were paused may go on."""
         self._error_pages: dict[int, Response] = {}
+
+    def remember(self, head: Head, response: Response) -> None:
+        """Keep an answer for the next request with this very head."""
+        if len(self.ready) >= READY_COUNT:
+            self.ready.clear()
+        self.ready[head] = response
 
     def error(self, status: int) -> Response:
         """The page for a status, made once."""

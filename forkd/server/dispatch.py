@@ -59,6 +59,8 @@ def dispatch(
         log.exception("fault in a handler route=%s id=%s", route.pattern, request.id)
         answer = server.error(500)
     if isinstance(answer, Response):
+        if answer.fresh_until > started and not head.has_body:
+            server.remember(head, answer)
         connection.respond(answer)
     else:
         connection.start(request, answer)

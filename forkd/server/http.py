@@ -9,6 +9,7 @@ import struct
 from forkd.errors import ProtocolError
 from forkd.handlers.base import Job, Peer, Request, Response
 from forkd.handlers.files import refusal
+from forkd.loop.loop import READABLE
 from forkd.loop.stream import Stream
 from forkd.loop.timers import NEVER
 from forkd.proto.http1.head import Head
@@ -142,15 +143,23 @@ class HttpConnection(Stream):
                 self._head_of = self._served
                 loop.timers.set(self, loop.now + limits.header_timeout)
         elif self._served:
-            patience = loop.now + limits.keepalive_timeout
-            loop.timers.set(self, min(patience, self._server.idle_until))
-        self.resume_reading()
+            when = loop.now + limits.keepalive_timeout
+            if self.deadline <= when <= self._server.idle_until:
+                self.deadline = when  # later than it was: the wheel need not know
+            else:
+                loop.timers.set(self, min(when, self._server.idle_until))
+        if not self._mask & READABLE:
+            self.resume_reading()
 
     def _serve(self, head: Head) -> None:
         server = self._server
         self._served += 1
         server.tally.requests += 1
         self.head = head
+        ready = server.ready.get(head)
+        if ready is not None and ready.fresh_until > self.loop.now:
+            self.respond(ready)
+            return
         self.body_pending = head.has_body
         dispatch(self, server, head, self._peer, self.loop.now, 0)
 
@@ -158,9 +167,9 @@ class HttpConnection(Stream):
 
     def respond(self, response: Response) -> None:
         """Send a whole response and go on to what comes next."""
-        head = self.head
+        head, server = self.head, self._server
         assert head is not None
-        clock = self._server.clock
+        clock = server.clock
         if self.loop.now >= clock.until:
             clock.refresh(self.loop.now)
         closing = self.must_close()
@@ -178,11 +187,15 @@ class HttpConnection(Stream):
             try:
                 file = response.open_file()
             except OSError as error:
-                self.respond(self._server.error(refusal(error).value))
+                self.respond(server.error(refusal(error).value))
                 return
             self.send(response.prefix + tail, more=True)
             self.send_file(file)
-        self.answered(response.status, length, closing)
+        if self._state is State.HEAD and not (closing or self.queued or self.body_pending):
+            # What `answered` comes to for most requests; `_serve_pending` goes on by itself.
+            server.record(self._client, head, response.status, length)
+        else:
+            self.answered(response.status, length, closing)
 
     def must_close(self) -> bool:
         """Whether the connection ends with the answer to this request."""

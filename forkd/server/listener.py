@@ -41,10 +41,14 @@ Accepted = Callable[[socket.socket, object], None]
 class Listener:
     """One worker's view of a listening socket."""
 
-    def __init__(self, loop: Loop, sock: socket.socket, accepted: Accepted) -> None:
+    def __init__(
+        self, loop: Loop, sock: socket.socket, accepted: Accepted, shared: bool = False
+    ) -> None:
+        """shared: other processes accept on the same socket, each its part."""
         self._loop = loop
         self._sock = sock
         self._accepted = accepted
+        self._shared = shared
         self._resume_timer = Timer(lambda _now: self.resume())
         self._listening = False
         self._closed = False
@@ -81,7 +85,12 @@ class Listener:
     def _on_ready(self, _mask: int) -> None:
         for _ in range(_AT_ONCE):
             if not self._listening or not self._accept():
-                return
+                break
+        if self._listening and self._shared:
+            # Watched anew, this process goes to the end of those that the kernel wakes; otherwise
+            # the same one would get nearly all connections. Readiness is looked at again as well.
+            self.pause()
+            self.resume()
 
     def _accept(self) -> bool:
         try:

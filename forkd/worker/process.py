@@ -58,8 +58,9 @@ class Worker:
         signals.listen((signal.SIGTERM, signal.SIGQUIT))
         self.loop.watch(self._assignment.channel.fd, self._on_channel)
         self._report.start(self.loop)
+        shared = self._settings.workers.number(len(os.sched_getaffinity(0))) > 1
         self._listeners = [
-            Listener(self.loop, sock, self._acceptor(sock))
+            Listener(self.loop, sock, self._acceptor(sock), shared)
             for _, sock in self._assignment.listeners
         ]
 
