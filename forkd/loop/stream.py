@@ -62,6 +62,9 @@ class Stream(Timed):
         """Bytes that the kernel has taken in all."""
         loop.watch(self.fd, self.on_event, _IN)
 
+    may_be_shared = True
+    """Whether a forked process may hold a copy of the descriptor."""
+
     # What a protocol says.
 
     def received(self, data: bytes) -> None:
@@ -146,7 +149,10 @@ class Stream(Timed):
         """Close at once; what is queued is given up."""
         if self.fd < 0:
             return
-        self.loop.forget(self.fd)
+        if self.may_be_shared:
+            self.loop.forget(self.fd)
+        else:
+            self.loop.forget_closing(self.fd)
         self.sock.close()
         self.fd = -1
         self._mask = 0

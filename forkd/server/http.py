@@ -52,6 +52,8 @@ class HttpConnection(Stream):
         "reader",
     )
 
+    may_be_shared = False  # a worker never forks
+
     def __init__(self, server: Server, sock: socket.socket, peer: Peer) -> None:
         super().__init__(server.loop, sock)
         self._server = server

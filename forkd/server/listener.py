@@ -47,6 +47,7 @@ class Listener:
         """shared: other processes accept on the same socket, each its part."""
         self._loop = loop
         self._sock = sock
+        self._family, self._type, self._protocol = int(sock.family), int(sock.type), sock.proto
         self._accepted = accepted
         self._shared = shared
         self._resume_timer = Timer(lambda _now: self.resume())
@@ -94,7 +95,9 @@ class Listener:
 
     def _accept(self) -> bool:
         try:
-            sock, address = self._sock.accept()
+            # What socket.accept() does, without asking its enumerations for family and type on each
+            # connection, which takes longer than the system call.
+            descriptor, address = self._sock._accept()  # type: ignore[attr-defined]
         except BlockingIOError:
             return False
         except OSError as error:
@@ -104,6 +107,7 @@ class Listener:
             self.pause()
             self._loop.timers.set(self._resume_timer, self._loop.now + _PAUSE_S)
             return False
+        sock = socket.socket(self._family, self._type, self._protocol, descriptor)
         sock.setblocking(False)
         self._accepted(sock, address)
         return True

@@ -16,7 +16,7 @@ from tests.unit.stepped import SteppedLoop
 class Broken(socket.socket):
     """A listening socket whose accept fails in a way that does not pass."""
 
-    def accept(self) -> tuple[socket.socket, object]:
+    def _accept(self) -> tuple[int, object]:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
