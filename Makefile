@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench format clean
+.PHONY: run test check bench fuzz format clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/forkd -c conf/forkd.yaml
@@ -19,6 +19,9 @@ check: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python tests/bench/bench.py run --forkd $(BIN)/forkd $(BENCH)
+
+fuzz: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(FUZZ)
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .

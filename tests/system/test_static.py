@@ -94,7 +94,7 @@ def test_a_listing_leads_to_files_with_hostile_names(daemon: Daemon) -> None:
     answer = fetch(daemon.port, "/hostile/")
     page = Page(answer.body.decode())
     assert page.faults == []
-    links = [target for tag, target in page.links if tag == "a" and target != "../"]
+    links = [target for tag, target in page.links if tag == "a" and target.startswith("./")]
     targets = [urljoin("http://test/hostile/", link).removeprefix("http://test") for link in links]
     assert {unquote_to_bytes(target)[len("/hostile/") :] for target in targets} == set(HOSTILE)
     for target in targets:

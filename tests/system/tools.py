@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
+from typing import Any
 
 import pytest
 
@@ -16,3 +18,13 @@ def need(tool: str) -> str:
             pytest.fail(f"{tool} is missing; CI must have it")
         pytest.skip(f"{tool} is not installed")
     return path
+
+
+def need_module(name: str) -> Any:
+    """A package of the extra `test` that a machine may lack, by the rule of need()."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        if os.environ.get("CI"):
+            pytest.fail(f"the package {name} is missing; CI must have it")
+        pytest.skip(f"the package {name} is not installed")
