@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from forkd.config.words import describe, parse_text
 
@@ -17,6 +17,11 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CONTROL_OR_TAB = re.compile(r"[\x00-\x1f\x7f]")
+
+# RFC 9111 section 5.2: a name, and perhaps a token or a quoted text.
+_DIRECTIVE = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:=(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+|\"[^\"\\]*\"))?"
+_CACHE_CONTROL = re.compile(rf"{_DIRECTIVE}(?:[ \t]*,[ \t]*{_DIRECTIVE})*")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 OWN_FIELDS = frozenset({"content-length", "transfer-encoding", "connection", "date"})
 """Header fields that frame a response, or that only the server can know."""
@@ -131,3 +136,31 @@ def parse_target(value: object) -> str:
     if encoded != text:
         raise ValueError(f"expected a target without spaces, in ASCII (write {encoded})")
     return text
+
+
+def parse_cache_control(value: object) -> str:
+    """The value of a Cache-Control header: directives with commas between them."""
+    text = parse_field_value(value)
+    if not _CACHE_CONTROL.fullmatch(text):
+        raise ValueError(
+            "expected the directives of Cache-Control such as public, max-age=3600, "
+            f"not {describe(text)}"
+        )
+    return text
+
+
+def parse_own_target(value: object) -> str:
+    """A path of the same site, perhaps with a query, encoded as in a request."""
+    text = parse_text(value)
+    if not text.startswith("/") or text.startswith("//"):
+        raise ValueError(f"expected a path of this site such as /index.html, not {describe(text)}")
+    if "#" in text:
+        raise ValueError("expected a path without a fragment (#)")
+    if _BAD_ESCAPE.search(text):
+        raise ValueError("expected two hexadecimal digits after each % (write %25 for % itself)")
+    path = unquote(text.partition("?")[0])
+    if any(segment in (".", "..") for segment in path.split("/")):
+        raise ValueError("expected a path without dot segments (write the path they lead to)")
+    if "\0" in path:
+        raise ValueError("expected a path without %00")
+    return parse_target(text)

@@ -67,13 +67,26 @@ class StaticRoute(RouteOptions):
     """Files."""
 
     action = "static"
-    later = ROUTE_LATER | {"cache_control", "fallback", "follow_symlinks"}
+    later = ROUTE_LATER - {"compress"}
 
     static: Annotated[Path, fields.EXISTING] = required("The directory or file that is served.")
     index: Annotated[
         tuple[Annotated[str, fields.named(names.parse_index)], ...], OneOrMany("an index file")
     ] = default(["index.html"], "Files that answer for their directory, the first that is there.")
     listing: Switch = default(False, "Whether a directory without an index file is listed.")
+    compress: Switch = default(
+        False, "Whether text from 256 bytes to 64 KiB is compressed (gzip) for clients that ask."
+    )
+    cache_control: Annotated[str, fields.named(names.parse_cache_control)] | None = Field(
+        default=None, description="The Cache-Control header of files; left out, none."
+    )
+    fallback: Annotated[str, fields.named(names.parse_own_target)] | None = Field(
+        default=None,
+        description="The path of this site that answers where no file is; left out, 404.",
+    )
+    follow_symlinks: Annotated[
+        Literal["within", "owner", "all", "none"], fields.choice("within", "owner", "all", "none")
+    ] = default("within", "Which symbolic links are followed: within, owner, all or none.")
 
 
 class CgiRoute(RouteOptions):

@@ -15,8 +15,21 @@ from enum import Enum
 
 log = logging.getLogger("forkd.static")
 
+_HANDLE = os.O_PATH | os.O_CLOEXEC
+
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL})
 """Also a file where a directory should be, a loop of links, a name no file can have (open(2))."""
+
+
+class Follow(Enum):
+    """Which symbolic links below a root are followed. The root itself may always be one."""
+
+    WITHIN = "within"
+    """Those that lead to something below the root."""
+    OWNER = "owner"
+    """Those whose owner owns what they lead to, wherever that is."""
+    ALL = "all"
+    NONE = "none"
 
 
 class Refusal(Enum):
@@ -52,21 +65,19 @@ class Found:
         )
 
 
-def locate(root: bytes, path: bytes) -> Found | Refusal:
+def locate(root: bytes, path: bytes, follow: Follow = Follow.WITHIN) -> Found | Refusal:
     """Look at root + path, where path begins with a slash and holds no dot segments.
 
-    Symbolic links are followed as long as they stay below root, wherever root itself really is by
-    now. Special files (FIFO, socket, device) are not found, and never opened.
+    A link that is not to be followed is not found. "Below root" means wherever root itself really
+    is by now. Special files (FIFO, socket, device) are not found, and never opened.
     """
     try:
-        descriptor = os.open(root + path, os.O_PATH | os.O_CLOEXEC)
+        descriptor = _reach(root, path, follow)
     except ValueError:
         return Refusal.NOT_FOUND  # a NUL
     except OSError as error:
         return refusal(error)
     try:
-        if not _is_below(descriptor, root, path):
-            return Refusal.NOT_FOUND
         found = os.fstat(descriptor)
     finally:
         os.close(descriptor)
@@ -94,15 +105,14 @@ def refusal(error: OSError) -> Refusal:
     return Refusal.UNAVAILABLE
 
 
-def open_checked(root: bytes, found: Found) -> int:
+def open_checked(root: bytes, found: Found, follow: Follow = Follow.WITHIN) -> int:
     """Open what `locate` found for reading. Raises OSError where it is not what it was."""
-    path = found.path[len(root) :]
-    handle = os.open(found.path, os.O_PATH | os.O_CLOEXEC)
+    handle = _reach(root, found.path[len(root) :], follow)
     try:
         now = os.fstat(handle)
         same = (now.st_ino, now.st_dev) == (found.inode, found.device)
         # An inode's number is soon given anew: it may be a FIFO, which must not be waited for.
-        if not same or not stat.S_ISREG(now.st_mode) or not _is_below(handle, root, path):
+        if not same or not stat.S_ISREG(now.st_mode):
             raise FileNotFoundError(errno.ENOENT, "replaced meanwhile", found.path)
         # The name below /proc stands for this very inode, whatever lies at the path by now.
         return os.open(b"/proc/self/fd/%d" % handle, os.O_RDONLY | os.O_CLOEXEC)
@@ -110,9 +120,62 @@ def open_checked(root: bytes, found: Found) -> int:
         os.close(handle)
 
 
-def _is_below(descriptor: int, root: bytes, path: bytes) -> bool:
+def _reach(root: bytes, path: bytes, follow: Follow) -> int:
+    """A descriptor (O_PATH) of what lies there, by links that may be followed. Raises OSError."""
+    if follow is Follow.OWNER:
+        return _walk(root, path)
+    descriptor = os.open(root + path, _HANDLE)
+    if follow is Follow.ALL:
+        return descriptor
+    try:
+        if not _is_below(descriptor, root, path, direct=follow is Follow.NONE):
+            raise FileNotFoundError(errno.ENOENT, "behind a link", root + path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _is_below(descriptor: int, root: bytes, path: bytes, *, direct: bool) -> bool:
+    """Whether a descriptor is of something below root; `direct`: without a link on the way."""
     real = os.readlink(b"/proc/self/fd/%d" % descriptor)
-    if real == root + path.rstrip(b"/"):
+    inner = path.rstrip(b"/")
+    if real == root + inner:
         return True  # no link was on the way
     real_root = os.path.realpath(root)
+    if direct:
+        return real == (real_root.rstrip(b"/") + inner or b"/")
     return real == real_root or real.startswith(real_root.rstrip(b"/") + b"/")
+
+
+def _walk(root: bytes, path: bytes) -> int:
+    """Reach root + path name by name. Each link must belong to the owner of what it leads to.
+
+    What lies between a link and that is of no account: who owns both ends could have served a copy.
+    Each step starts from a descriptor, so that nobody can put a link where one has been checked.
+    """
+    here = os.open(root, _HANDLE)
+    for name in filter(None, path.split(b"/")):
+        try:
+            there = _step(here, name)
+        finally:
+            os.close(here)
+        here = there
+    return here
+
+
+def _step(here: int, name: bytes) -> int:
+    """What a name in a directory stands for, or where it leads if it is a link. Raises OSError."""
+    there = os.open(name, _HANDLE | os.O_NOFOLLOW, dir_fd=here)
+    link = os.fstat(there)
+    if not stat.S_ISLNK(link.st_mode):
+        return there
+    try:
+        # An empty name means the link that the descriptor stands for (readlink(2)).
+        target = os.open(os.readlink(b"", dir_fd=there), _HANDLE, dir_fd=here)
+    finally:
+        os.close(there)
+    if os.fstat(target).st_uid != link.st_uid:
+        os.close(target)
+        raise FileNotFoundError(errno.ENOENT, "the owner of a link does not own its target", name)
+    return target

@@ -31,6 +31,8 @@ _MORE = {
     ".zst": "application/zstd",
 }
 
+_TEXT = frozenset({b"application/json", b"application/javascript", b"application/xml"})
+
 
 class MediaTypes:
     """The interpreter's own table with today's additions; the machine's files are not read, so that
@@ -52,3 +54,10 @@ class MediaTypes:
         if kind.startswith("text/") and kind not in ("text/html", "text/xml", "text/css"):
             kind += "; charset=utf-8"
         return kind.encode()
+
+
+def is_text(kind: bytes) -> bool:
+    """Whether what has this Content-Type is text, which compresses well. A font, a wasm module and
+    an image are not, but SVG is: it is XML."""
+    essence = kind.partition(b";")[0].strip().lower()
+    return essence.startswith(b"text/") or essence in _TEXT or essence.endswith((b"+json", b"+xml"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from forkd.handlers.files import Found, Refusal, locate, open_checked
+from forkd.handlers.files import Follow, Found, Refusal, locate, open_checked
 
 
 @pytest.fixture
@@ -79,6 +79,68 @@ def test_a_root_that_is_a_link_itself_is_followed(tmp_path: Path) -> None:
     found = locate(bytes(tmp_path / "current"), b"/link")
     assert isinstance(found, Found)
     assert found.size == len("content")
+
+
+@pytest.mark.usefixtures("no_descriptor_leaks")
+@pytest.mark.parametrize(
+    ("path", "of_all", "of_none"),
+    [
+        (b"/file", True, True),
+        (b"/", True, True),
+        (b"/dir/", True, True),
+        (b"/dir/inner", True, True),
+        (b"/link", True, False),
+        (b"/linked-dir/inner", True, False),
+        (b"/self/file", True, False),
+        (b"/escape", True, False),
+        (b"/escape-dir/secret", True, False),
+        (b"/nowhere", False, False),
+        (b"/loop", False, False),
+        (b"/fifo", False, False),
+        (b"/file/", False, False),
+        (b"/file/x", False, False),
+    ],
+)
+def test_all_links_are_followed_or_none(
+    root: bytes, path: bytes, of_all: bool, of_none: bool
+) -> None:
+    for follow, there in (
+        (Follow.ALL, of_all),
+        (Follow.OWNER, of_all),  # everything here belongs to one owner
+        (Follow.NONE, of_none),
+    ):
+        result = locate(root, path, follow)
+        assert isinstance(result, Found) is there, follow
+        if isinstance(result, Found) and not result.is_directory:
+            os.close(open_checked(root, result, follow))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="files of two owners need root")
+@pytest.mark.usefixtures("no_descriptor_leaks")
+def test_a_link_is_followed_where_its_owner_owns_what_it_leads_to(root: bytes) -> None:
+    outside = os.path.dirname(root) + b"/outside"
+    os.chown(outside + b"/secret", 1234, -1)
+    assert locate(root, b"/escape", Follow.OWNER) is Refusal.NOT_FOUND
+    os.chown(root + b"/escape", 1234, -1, follow_symlinks=False)
+    found = locate(root, b"/escape", Follow.OWNER)
+    assert isinstance(found, Found)
+    os.close(open_checked(root, found, Follow.OWNER))
+    os.chown(root + b"/escape", 1235, -1, follow_symlinks=False)
+    with pytest.raises(FileNotFoundError):
+        open_checked(root, found, Follow.OWNER)
+    # The link to the directory counts, whoever owns the file in it.
+    assert isinstance(locate(root, b"/escape-dir/secret", Follow.OWNER), Found)
+    os.chown(outside, 1234, -1)
+    assert locate(root, b"/escape-dir/secret", Follow.OWNER) is Refusal.NOT_FOUND
+
+
+@pytest.mark.parametrize("follow", list(Follow))
+def test_a_root_may_be_a_link_whatever_is_followed_below(
+    root: bytes, tmp_path: Path, follow: Follow
+) -> None:
+    assert root.endswith(b"root")
+    (tmp_path / "now").symlink_to("root")
+    assert isinstance(locate(bytes(tmp_path / "now"), b"/dir/inner", follow), Found)
 
 
 def test_a_root_that_is_one_file_is_found_with_an_empty_path(root: bytes) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from forkd.config.routes import StaticRoute
-from forkd.handlers.base import Response
+from forkd.handlers.base import Request, Response
 from forkd.handlers.media_types import MediaTypes
-from forkd.handlers.static import KEPT_SIZE, Static
+from forkd.handlers.static import Static
+from forkd.handlers.static_entry import KEPT_SIZE
 from tests.unit.handlers.requests import fields, request
 
 MTIME = 784111777  # Sun, 06 Nov 1994 08:49:37 GMT
@@ -30,8 +31,17 @@ def put(path: Path, content: str, mtime: float = MTIME) -> None:
     os.utime(path, (mtime, mtime))
 
 
-def static(root: Path, **options: object) -> Static:
-    return Static(StaticRoute.model_validate({"static": root, **options}), MediaTypes())
+class AtOnce(Static):
+    """Whose answers are all at hand."""
+
+    def answer(self, request: Request) -> Response:
+        answer = super().answer(request)
+        assert isinstance(answer, Response)
+        return answer
+
+
+def static(root: Path, **options: object) -> AtOnce:
+    return AtOnce(StaticRoute.model_validate({"static": root, **options}), MediaTypes())
 
 
 def body_of(response: Response) -> bytes:

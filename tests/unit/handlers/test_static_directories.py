@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from forkd.config.routes import HeaderChanges
-from forkd.handlers.static import KEPT_SIZE, KEPT_TOTAL
+from forkd.handlers.static import KEPT_TOTAL
+from forkd.handlers.static_entry import KEPT_SIZE
 from tests.unit.handlers.requests import fields, request
 from tests.unit.handlers.test_static import body_of, put, static
 
@@ -105,5 +106,5 @@ def test_what_is_kept_in_memory_is_bounded(tmp_path: Path) -> None:
     handler = static(tmp_path)
     for number in range(1, KEPT_TOTAL // KEPT_SIZE + 10):
         assert handler.answer(request("/a.txt", rest="/" * number + "a.txt")).status == 200
-        assert handler._kept == sum(len(one.whole.body) for one in handler._entries.values())
+        assert handler._kept == sum(one.kept for one in handler._entries.values())
         assert handler._kept <= KEPT_TOTAL
