@@ -69,9 +69,10 @@ def dispatch(
 def as_get(target: bytes, head: Head, server: Server) -> Head:
     """The head of a local redirect (RFC 3875 6.2.2): the same client asks for another target.
 
-    Raises ProtocolError where target is none.
+    HEAD stays what it is, all else becomes GET. Raises ProtocolError where target is none.
     """
-    lines = [b"GET %b HTTP/1.%d" % (target, head.version - 10)]
+    method = b"HEAD" if head.method == "HEAD" else b"GET"
+    lines = [b"%b %b HTTP/1.%d" % (method, target, head.version - 10)]
     if head.authority:
         # Of an absolute target the Host does not count: both requests must be for one site.
         lines.append(b"Host: " + head.authority)

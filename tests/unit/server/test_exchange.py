@@ -237,6 +237,16 @@ def test_an_internal_redirect_is_answered_as_a_get(
     assert not one.ended
 
 
+def test_an_internal_redirect_of_head_stays_head(scene: MakeScene) -> None:
+    jobs, other = Jobs(), text("other")
+    one = scene({"/job": jobs, "/other": other})
+    one.ask("/job", method="HEAD")
+    jobs.last.exchange.redirect(b"/other")
+    assert one.read().endswith(b"\r\n\r\n")
+    (asked,) = other.asked
+    assert asked.head.method == "HEAD"
+
+
 def test_redirects_in_a_circle_end(scene: MakeScene) -> None:
     jobs = Jobs(lambda job: setattr(job, "on_start", lambda: job.exchange.redirect(b"/")))
     one = scene({"/": jobs})
