@@ -18,7 +18,7 @@ from forkd.proto.http1.syntax import BARE_LINE_END, refuse_fields, refuse_line
 
 # A browser's head is 0.5 to 2 KB. A full memo of those is a few megabytes with all their parts.
 _MEMO_HEAD = 4096
-_MEMO_ENTRIES = 1024
+_MEMO_ENTRIES = 4096
 
 
 class EndOfBody(enum.Enum):

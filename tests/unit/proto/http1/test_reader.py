@@ -90,10 +90,10 @@ def test_a_head_over_4096_bytes_is_not_remembered() -> None:
 def test_a_full_memo_is_emptied() -> None:
     memo: dict[bytes, Head] = {}
     source = reader(memo)
-    for number in range(1025):
+    for number in range(4097):
         source.receive(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
         assert next_head(source).path == f"/{number}"
-    assert [head.path for head in memo.values()] == ["/1024"]
+    assert [head.path for head in memo.values()] == ["/4096"]
 
 
 def test_a_refused_head_is_not_remembered() -> None:
