@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from forkd.loop.loop import Loop
 from forkd.loop.stream import FileRange
-from forkd.proto.http1.response import REASONS
+from forkd.proto.http1.response import make_prefix
 
 if TYPE_CHECKING:
     from forkd.config.routes import HeaderChanges
@@ -96,14 +96,6 @@ class Response:
         self.open_file = open_file
         self.length = len(body) if length is None else length
         self.fresh_until = 0.0
-
-
-def make_prefix(status: int, headers: Headers, reason: bytes = b"") -> bytes:
-    """The status line and header lines of a response, each with its CRLF."""
-    reason = reason or REASONS.get(status, "").encode()
-    lines = [b"HTTP/1.1 %d %b\r\nServer: forkd\r\n" % (status, reason)]
-    lines += [b"%b: %b\r\n" % header for header in headers]
-    return b"".join(lines)
 
 
 def make_response(

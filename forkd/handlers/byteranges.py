@@ -7,9 +7,10 @@ import secrets
 from collections.abc import Sequence
 
 from forkd.config.routes import HeaderChanges
-from forkd.handlers.base import Response, apply_rules, make_prefix
+from forkd.handlers.base import Response, apply_rules
 from forkd.handlers.static_entry import Opener, Representation
 from forkd.proto.http1.ranges import ByteRange
+from forkd.proto.http1.response import make_prefix
 
 MOST_IN_PARTS = 1 << 20
 """Several parts of a file that is not kept are read into memory: no more than this."""

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from forkd.config.routes import StaticRoute
-from forkd.handlers.base import Headers, Response, apply_rules, make_prefix
+from forkd.handlers.base import Headers, Response, apply_rules
 from forkd.handlers.files import Follow, Found, locate, open_checked
 from forkd.handlers.media_types import MediaTypes, is_text
 from forkd.loop.stream import FileRange
 from forkd.proto.http1.dates import http_date
 from forkd.proto.http1.negotiation import choose_coding
+from forkd.proto.http1.response import make_prefix
 
 KEPT_SIZE = 64 * 1024
 """Files up to this size are kept in memory."""

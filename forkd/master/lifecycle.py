@@ -15,7 +15,7 @@ from enum import Enum, auto
 from forkd.child import Pool
 
 KILL_GRACE_S = 2.0
-"""From a TERM or ABRT that was not obeyed to KILL, and from one KILL to the next look."""
+"""From a QUIT or ABRT that was not obeyed to KILL, and from one KILL to the next look."""
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MOST_S = 30.0
 

@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from forkd.errors import ProtocolError
-from forkd.handlers.base import Headers, Job, Request, Response, apply_rules, make_prefix
+from forkd.handlers.base import Headers, Job, Request, Response, apply_rules
 from forkd.loop.loop import Loop
 from forkd.proto.http1.head import Head
 from forkd.proto.http1.reader import END_OF_BODY
-from forkd.proto.http1.response import CONTINUE, FINAL_CHUNK, chunk
+from forkd.proto.http1.response import CONTINUE, FINAL_CHUNK, chunk, make_prefix
 from forkd.server.context import Server
 from forkd.server.dispatch import as_get, dispatch
 

@@ -81,25 +81,18 @@ REASONS: Mapping[int, str] = MappingProxyType(
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 FINAL_CHUNK = b"0\r\n\r\n"
 
-# An HTTP/1.0 client gets HTTP/1.1 as well: the version is the server's own (RFC 9110 section 6.2).
-_HEAD_STARTS = {
-    status: f"HTTP/1.1 {status} {reason}\r\nServer: forkd\r\nDate: ".encode("ascii")
-    for status, reason in REASONS.items()
-}
 
+def make_prefix(status: int, headers: Iterable[tuple[bytes, bytes]], reason: bytes = b"") -> bytes:
+    """The status line, Server, and header lines of a response, each with its CRLF.
 
-def render_head(
-    status: int, headers: Iterable[tuple[bytes, bytes]], date: bytes, reason: bytes = b""
-) -> bytes:
-    """A whole response head: status line, Server, Date, `headers`, and the empty line.
-
-    `reason` takes the place of the usual phrase. A status without either has an empty one.
+    What changes from moment to moment and the empty line follow. `reason` takes the place of the
+    usual phrase; a status without either has an empty one. An HTTP/1.0 client gets HTTP/1.1 as
+    well: the version is the server's own (RFC 9110 section 6.2).
     """
-    start = _HEAD_STARTS.get(status)
-    if reason or start is None:
-        start = b"HTTP/1.1 %d %b\r\nServer: forkd\r\nDate: " % (status, reason)
-    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-    return b"%b%b\r\n%b\r\n" % (start, date, lines)
+    reason = reason or REASONS.get(status, "").encode()
+    lines = [b"HTTP/1.1 %d %b\r\nServer: forkd\r\n" % (status, reason)]
+    lines += [b"%b: %b\r\n" % header for header in headers]
+    return b"".join(lines)
 
 
 def chunk(data: bytes) -> bytes:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from forkd.handlers.base import Request, Response, make_prefix
+from forkd.handlers.base import Request, Response
 from forkd.loop.stream import FileRange
+from forkd.proto.http1.response import make_prefix
 from tests.unit.server.conftest import MakeScene
 from tests.unit.server.scene import HOST, Fixed, head, parse, text
 
