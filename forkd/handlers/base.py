@@ -77,10 +77,20 @@ class Response:
 
     Until `fresh_until` (monotonic seconds) the connection gives the same response for the same head
     without asking. Only a handler whose answer depends on nothing but the head may set it, and one
-    that looks at the client's address, say, may not.
+    that looks at the client's address, say, may not. `wire` is the connection's: all that goes out
+    for a GET of HTTP/1.1 that leaves the connection open, right until `wire_until`.
     """
 
-    __slots__ = ("body", "fresh_until", "length", "open_file", "prefix", "status")
+    __slots__ = (
+        "body",
+        "fresh_until",
+        "length",
+        "open_file",
+        "prefix",
+        "status",
+        "wire",
+        "wire_until",
+    )
 
     def __init__(
         self,
@@ -96,6 +106,8 @@ class Response:
         self.open_file = open_file
         self.length = len(body) if length is None else length
         self.fresh_until = 0.0
+        self.wire = b""
+        self.wire_until = 0.0
 
 
 def make_response(

@@ -17,23 +17,28 @@ _PIPE_ATOMIC = 4096
 
 log = logging.getLogger("forkd.access")
 
-Line = Callable[[bytes, bytes, bytes, int, int, bytes], bytes]
-"""client, time, request line (made safe), status, body bytes, `"referer" "agent"` -> the line."""
+Ending = Callable[[bytes, int, int, bytes], bytes]
+"""request line (made safe), status, body bytes, `"referer" "agent"` -> a line from its time on.
+
+A line is beginning + time + ending: the first is the same for a connection, the second for as long
+as a second lasts, the third for the same request, so that most lines cost two concatenations.
+"""
 
 
-def common(
-    client: bytes, time: bytes, request: bytes, status: int, size: int, _tail: bytes
-) -> bytes:
-    return b'%b - - [%b] "%b" %d %d\n' % (client, time, request, status, size)
+def beginning(client: bytes) -> bytes:
+    """A line up to its time."""
+    return b"%b - - [" % client
 
 
-def combined(
-    client: bytes, time: bytes, request: bytes, status: int, size: int, tail: bytes
-) -> bytes:
-    return b'%b - - [%b] "%b" %d %d %b\n' % (client, time, request, status, size, tail)
+def common(request: bytes, status: int, size: int, _tail: bytes) -> bytes:
+    return b'] "%b" %d %d\n' % (request, status, size)
 
 
-FORMATS: dict[str, Line] = {"common": common, "combined": combined}
+def combined(request: bytes, status: int, size: int, tail: bytes) -> bytes:
+    return b'] "%b" %d %d %b\n' % (request, status, size, tail)
+
+
+FORMATS: dict[str, Ending] = {"common": common, "combined": combined}
 
 
 class AccessLog:
@@ -42,25 +47,16 @@ class AccessLog:
     Whoever owns it calls flush within FLUSH_AFTER_S of `waiting`, and before it leaves.
     """
 
-    def __init__(self, descriptor: int, line: Line, waiting: Callable[[], None]) -> None:
+    def __init__(self, descriptor: int, ending: Ending, waiting: Callable[[], None]) -> None:
         self._descriptor = descriptor
-        self._line = line
+        self.ending = ending
         self._waiting = waiting
         self._lines: list[bytes] = []
         self._size = 0
         self._failing = False
         self._is_pipe = not stat.S_ISREG(os.fstat(descriptor).st_mode)
 
-    def write(
-        self,
-        client: bytes,
-        time: bytes,
-        request: bytes,
-        status: int,
-        size: int,
-        tail: bytes,
-    ) -> None:
-        line = self._line(client, time, request, status, size, tail)
+    def write(self, line: bytes) -> None:
         if not self._lines:
             self._waiting()
         self._lines.append(line)

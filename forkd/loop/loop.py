@@ -21,6 +21,8 @@ WRITABLE = select.EPOLLOUT
 EXCLUSIVE = select.EPOLLEXCLUSIVE
 
 _EVENTS_AT_ONCE = 256
+_REST_S = 0.002
+"""How often at most a busy loop does what is done when it rests."""
 
 log = logging.getLogger("forkd.loop")
 
@@ -33,7 +35,7 @@ class Loop:
         self._ready: dict[int, Ready] = {}
         self._renewed: set[int] = set()
         """Watched anew since the events that are being handled were read."""
-        self._before_sleep: list[Callable[[], None]] = []
+        self._at_rest: list[Callable[[], None]] = []
         self._soon: list[Callable[[], None]] = []
         self._stopping = False
         self.timers = Wheel()
@@ -58,9 +60,10 @@ class Loop:
         the set by itself (epoll(7)), and a system call is saved."""
         del self._ready[fd]
 
-    def before_sleep(self, call: Callable[[], None]) -> None:
-        """Call this each time the loop is about to wait: work that is done once for many events."""
-        self._before_sleep.append(call)
+    def at_rest(self, call: Callable[[], None]) -> None:
+        """Call this when the loop is about to wait, and 2 ms later at the latest where the last
+        time was less than that ago: work that is done once for many events."""
+        self._at_rest.append(call)
 
     def call_soon(self, call: Callable[[], None]) -> None:
         """Call this at the end of the turn, when no callback is on the stack."""
@@ -74,13 +77,22 @@ class Loop:
         self._epoll.close()
 
     def run(self) -> None:
-        poll, ready, renewed = self._epoll.poll, self._ready, self._renewed
+        poll, ready, renewed, timers = self._epoll.poll, self._ready, self._renewed, self.timers
+        rested = -_REST_S
         while not self._stopping:
-            for call in self._before_sleep:
-                self._guard(call)
-            events = poll(self._patience(), _EVENTS_AT_ONCE)
-            self.now = monotonic()
-            renewed.clear()
+            now = self.now
+            if now - rested >= _REST_S:
+                rested = now
+                for call in self._at_rest:
+                    self._guard(call)
+                patience = self._patience()
+            else:
+                # A busy loop turns for one event or two: what a turn costs, each of them costs.
+                patience = _REST_S
+            events = poll(patience, _EVENTS_AT_ONCE)
+            self.now = now = monotonic()
+            if renewed:
+                renewed.clear()
             for fd, mask in events:
                 # A callback of this very turn may have closed it, and its number may have been
                 # given to another file since: the event is not about that one, and what is true
@@ -91,7 +103,7 @@ class Loop:
                     callback(mask)
                 except Exception:
                     log.exception("fault in a callback of the loop fd=%d", fd)
-            if self.timers.next_due() <= self.now:
+            if timers.next_due <= now:
                 self._guard(self._fire)
             while self._soon:
                 waiting, self._soon = self._soon, []
@@ -104,7 +116,7 @@ class Loop:
     def _patience(self) -> float:
         if self._soon or self._stopping:
             return 0
-        due = self.timers.next_due()
+        due = self.timers.next_due
         return -1 if due == NEVER else max(0.0, due - monotonic())
 
     @staticmethod

@@ -169,26 +169,23 @@ class Stream(Timed):
     def on_event(self, mask: int) -> None:
         if mask & _OUT:
             self._writable()
-        if mask & _IN and self._mask & _IN:
-            self._read()
+        if mask & self._mask & _IN:
+            try:
+                data = self.sock.recv(READ_SIZE)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.lost(error)
+                return
+            if data:
+                self.received(data)
+            else:
+                self.pause_reading()
+                self.input_ended()
         elif mask & _HANGUP and self.fd >= 0:
             # The kernel tells of a reset also while reading is paused: it must not spin here.
             number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self.lost(OSError(number, os.strerror(number)) if number else ConnectionResetError())
-
-    def _read(self) -> None:
-        try:
-            data = self.sock.recv(READ_SIZE)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self.lost(error)
-            return
-        if data:
-            self.received(data)
-        else:
-            self.pause_reading()
-            self.input_ended()
 
     def _writable(self) -> None:
         before = self.queued

@@ -50,6 +50,8 @@ class Wheel:
         self._buckets: dict[int, set[Timed]] = {}
         self._order: list[int] = []
         """A heap of the buckets' numbers, so that the earliest is known at each sleep."""
+        self.next_due = NEVER
+        """When `fire` has something to look at; NEVER where nothing is filed."""
 
     def set(self, item: Timed, deadline: float) -> None:
         """Give item a deadline; NEVER lets it lapse, `remove` forgets the item as well."""
@@ -62,10 +64,6 @@ class Wheel:
         """Hold item no longer: it will never be needed again."""
         item.deadline = NEVER
         self._take_out(item)
-
-    def next_due(self) -> float:
-        """When `fire` has something to look at; NEVER where nothing is filed."""
-        return (self._order[0] * self._tick) if self._order else NEVER
 
     def fire(self, now: float) -> None:
         """Call on_deadline of every item whose deadline has passed.
@@ -92,6 +90,7 @@ class Wheel:
                     heapq.heappush(self._order, number)
                 else:
                     del self._buckets[number]
+                self.next_due = self._order[0] * self._tick if self._order else NEVER
 
     def _file(self, item: Timed, deadline: float) -> None:
         number = item.filed = int(deadline / self._tick) + 1
@@ -99,6 +98,7 @@ class Wheel:
         if bucket is None:
             bucket = self._buckets[number] = set()
             heapq.heappush(self._order, number)
+            self.next_due = self._order[0] * self._tick
         bucket.add(item)
 
     def _take_out(self, item: Timed) -> None:

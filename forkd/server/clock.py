@@ -18,8 +18,8 @@ class Clock:
 
     __slots__ = ("closing", "date", "keeping", "keeping_1_0", "log_time", "until")
 
-    def __init__(self) -> None:
-        self.refresh(time.monotonic())
+    def __init__(self, now: float) -> None:
+        self.refresh(now)
 
     def tick(self, now: float) -> None:
         """Make the texts anew if they are not right any more."""

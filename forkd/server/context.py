@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from forkd.loop.loop import Loop
 from forkd.loop.timers import NEVER
 from forkd.proto.http1.head import Head
 from forkd.proto.http1.limits import HeadLimits
+from forkd.proto.http1.reader import MEMO_HEAD
 from forkd.proto.http1.response import error_page
 from forkd.server.clock import Clock
 
@@ -48,6 +50,29 @@ class Tally:
     errors: int = 0
 
 
+class Ready:
+    """An answer that may be given again to the same request, with what it comes to.
+
+    `repeatable`: the answer is the response's `wire`, so that it can be given before anything but
+    the bytes of the request has been looked at.
+    """
+
+    __slots__ = ("head", "length", "log_ending", "repeatable", "response")
+
+    def __init__(self, head: Head, response: Response, log_ending: bytes) -> None:
+        self.head = head
+        self.response = response
+        self.length = response.length
+        self.log_ending = log_ending
+        self.repeatable = (
+            response.open_file is None
+            and response.status < 500
+            and head.method != "HEAD"
+            and head.keep_alive
+            and head.version == 11
+        )
+
+
 class Server:
     """Settings, routes, logs and counters, and the set of open connections."""
 
@@ -61,10 +86,12 @@ class Server:
         )
         self.router = router
         self.access_log = access_log
-        self.clock = Clock()
+        self.clock = Clock(loop.now)
         self.memo: dict[bytes, Head] = {}
-        self.ready: dict[Head, Response] = {}
-        """Answers that may be given again without asking the handler, as long as they are fresh."""
+        self.ready: dict[bytes, Ready] = {}
+        """Answers that may be given again to the same bytes, as long as they are fresh."""
+        self.last_request = limits.keepalive_requests or sys.maxsize
+        """With which of its requests a connection ends, counted from 1. 0 while draining."""
         self.tally = Tally()
         self.connections: set[HttpConnection] = set()
         self.under_way: dict[HttpConnection, Request] = {}
@@ -77,10 +104,13 @@ class Server:
         self._error_pages: dict[int, Response] = {}
 
     def remember(self, head: Head, response: Response) -> None:
-        """Keep an answer for the next request with this very head."""
+        """Keep an answer for the next request that is the same."""
+        if len(head.raw) > MEMO_HEAD:
+            return
         if len(self.ready) >= READY_COUNT:
             self.ready.clear()
-        self.ready[head] = response
+        log_ending = self._log_ending(head, response.status, response.length)
+        self.ready[head.raw] = Ready(head, response, log_ending)
 
     def error(self, status: int) -> Response:
         """The page for a status, made once."""
@@ -90,14 +120,20 @@ class Server:
             page = self._error_pages[status] = make_response(status, headers, error_page(status))
         return page
 
-    def record(self, client: bytes, head: Head | None, status: int, length: int) -> None:
+    def record(self, log_beginning: bytes, head: Head | None, status: int, length: int) -> None:
         """Count an answer and write its line. length: bytes of the body; no head: no request."""
         self.tally.bytes_sent += length
         if status >= 500:
             self.tally.errors += 1
         if self.access_log is not None:
-            request, tail = (head.log_line, head.log_tail) if head else (b"-", b'"-" "-"')
-            self.access_log.write(client, self.clock.log_time, request, status, length, tail)
+            ending = self._log_ending(head, status, length)
+            self.access_log.write(log_beginning + self.clock.log_time + ending)
+
+    def _log_ending(self, head: Head | None, status: int, length: int) -> bytes:
+        if self.access_log is None:
+            return b""
+        request, tail = (head.log_line, head.log_tail) if head else (b"-", b'"-" "-"')
+        return self.access_log.ending(request, status, length, tail)
 
     def drain(self, idle_s: float) -> None:
         """Answer what is here and what is on its way, close each connection after its answer.
@@ -105,6 +141,7 @@ class Server:
         idle_s: how long a connection without a request may stay, in seconds.
         """
         self.draining = True
+        self.last_request = 0
         self.idle_until = self.loop.now + idle_s
         for connection in list(self.connections):
             connection.drain()

@@ -1,4 +1,4 @@
-"""A worker's figures, written to its slot of the scoreboard whenever its loop goes to sleep."""
+"""A worker's figures, written to its slot of the scoreboard whenever its loop comes to rest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Report:
 
     def start(self, loop: Loop) -> None:
         self._loop = loop
-        loop.before_sleep(self._write_changes)
+        loop.at_rest(self._write_changes)
         self._tick(loop.now)
 
     def _write_changes(self) -> None:

@@ -16,7 +16,7 @@ class SteppedLoop(Loop):
 
     def turn(self) -> bool:
         """One turn without waiting; whether there was anything to do."""
-        for call in self._before_sleep:
+        for call in self._at_rest:
             call()
         events = self._epoll.poll(0, 256)
         self._renewed.clear()

@@ -37,10 +37,7 @@ class Head:
     `content_length` is 0 where there is none. `expects_continue` is false without a body, since
     nobody would wait for one. `host` is lower case without port and trailing dot, and "" where the
     request names none. `path` is decoded and resolved, `raw_path` as it was sent; both are "*" for
-    `OPTIONS *`, and "/" and empty for CONNECT.
-
-    `log_line` and `log_tail` are the request line and `"REFERER" "USER-AGENT"`, escaped for the
-    access log. They are made when first asked for.
+    `OPTIONS *`, and "/" and empty for CONNECT. `raw` is what it was parsed from.
     """
 
     method: str
@@ -58,26 +55,30 @@ class Head:
     path: str
     query: bytes
     raw_path: bytes
-    _line: bytes
+    raw: bytes
     _values: dict[bytes, bytes]
-    log_line: bytes = field(init=False)
-    log_tail: bytes = field(init=False)
+    _log_line: bytes = field(init=False, default=b"")
+    _log_tail: bytes = field(init=False, default=b"")
 
     def get(self, name: bytes) -> bytes | None:
         """The value of a header by its lower-case name; several lines are joined with ", "."""
         return self._values.get(name)
 
-    def __getattr__(self, name: str) -> bytes:
-        # Reached only while a slot is empty: afterwards the access log pays for a plain attribute.
-        if name == "log_line":
-            self.log_line = log_escape(self._line)
-            return self.log_line
-        if name == "log_tail":
+    @property
+    def log_line(self) -> bytes:
+        """The request line, escaped for the access log. Made when first asked for."""
+        if not self._log_line:
+            self._log_line = log_escape(self.raw[: self.raw.find(b"\r\n")])
+        return self._log_line
+
+    @property
+    def log_tail(self) -> bytes:
+        """`"REFERER" "USER-AGENT"`, escaped for the access log. Made when first asked for."""
+        if not self._log_tail:
             referer = log_escape(self._values.get(b"referer", b"-"))
             agent = log_escape(self._values.get(b"user-agent", b"-"))
-            self.log_tail = b'"%b" "%b"' % (referer, agent)
-            return self.log_tail
-        raise AttributeError(name)
+            self._log_tail = b'"%b" "%b"' % (referer, agent)
+        return self._log_tail
 
 
 def log_escape(text: bytes) -> bytes:
@@ -141,7 +142,7 @@ def parse_head(data: bytes, limits: HeadLimits) -> Head:
         resolve_path(raw_path) if raw_path.startswith(b"/") else (raw_path.decode() or "/"),
         query,
         raw_path,
-        data[:line_end],
+        data,
         values,
     )
 

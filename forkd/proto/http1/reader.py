@@ -16,8 +16,9 @@ from forkd.proto.http1.head import Head, check_request_line, parse_head
 from forkd.proto.http1.limits import HeadLimits
 from forkd.proto.http1.syntax import BARE_LINE_END, refuse_fields, refuse_line
 
-# A browser's head is 0.5 to 2 KB. A full memo of those is a few megabytes with all their parts.
-_MEMO_HEAD = 4096
+MEMO_HEAD = 4096
+"""Longer heads are not remembered, bytes. A browser's has 0.5 to 2 KB."""
+# A full memo of those is a few megabytes with all their parts.
 _MEMO_ENTRIES = 4096
 
 
@@ -46,13 +47,13 @@ class RequestReader:
         "_buffer",
         "_failure",
         "_fresh",
-        "_idle",
         "_limits",
         "_line",
         "_line_ends",
         "_memo",
         "_scanned",
         "_skipped",
+        "idle",
     )
 
     def __init__(self, limits: HeadLimits, memo: dict[bytes, Head]) -> None:
@@ -62,9 +63,9 @@ class RequestReader:
         self._at = 0  # where in the buffer the unread bytes begin
         self._body: LengthDecoder | ChunkedDecoder | None = None
         self._failure: ProtocolError | None = None
-        # Idle: between requests with nothing buffered. Fresh: what idle became by one receive, so
-        # that the buffer may be a head that the memo knows.
-        self._idle = True
+        self.idle = True
+        """Between requests, with nothing buffered."""
+        # What idle became by one receive, so that the buffer may be a head that the memo knows.
         self._fresh = False
         self._begin_head()
 
@@ -78,8 +79,8 @@ class RequestReader:
 
     def receive(self, data: bytes) -> None:
         """Take what arrived. Not for the end of the stream: the caller knows what that means."""
-        if self._idle:
-            self._idle = False
+        if self.idle:
+            self.idle = False
             self._fresh = True
             self._buffer = data
             return
@@ -104,16 +105,16 @@ class RequestReader:
             self._fresh = False
             # A bytes object, since only one receive made it.
             data: bytes = self._buffer  # type: ignore[assignment]
-            if len(data) <= _MEMO_HEAD:
+            if len(data) <= MEMO_HEAD:
                 head = self._memo.get(data)
                 if head is not None:
                     self._buffer = b""
                     if head.has_body:
                         self._begin_body(head)
                     else:
-                        self._idle = True
+                        self.idle = True
                     return head
-        elif self._idle:
+        elif self.idle:
             return None
         if self._failure is not None:
             raise ProtocolError(self._failure.status, self._failure.reason)
@@ -162,7 +163,7 @@ class RequestReader:
             self._consume(at)
             buffer, at = self._buffer, self._at
         if not buffer:
-            self._idle = not self._skipped
+            self.idle = not self._skipped
             return None
         end = buffer.find(b"\r\n\r\n", at + max(self._scanned - 3, 0))
         if end < 0:
@@ -170,7 +171,7 @@ class RequestReader:
             return None
         end += 4
         data = bytes(buffer[at:end])
-        head = self._memo.get(data) if len(data) <= _MEMO_HEAD else None
+        head = self._memo.get(data) if len(data) <= MEMO_HEAD else None
         if head is None:
             head = self._parse(data)
         self._consume(end)
@@ -178,12 +179,12 @@ class RequestReader:
         if head.has_body:
             self._begin_body(head)
         else:
-            self._idle = not self._buffer
+            self.idle = not self._buffer
         return head
 
     def _parse(self, data: bytes) -> Head:
         head = parse_head(data, self._limits)
-        if len(data) <= _MEMO_HEAD:
+        if len(data) <= MEMO_HEAD:
             # Emptied whole: what is of use comes back sooner than it could be kept track of.
             if len(self._memo) >= _MEMO_ENTRIES:
                 self._memo.clear()
@@ -228,7 +229,7 @@ class RequestReader:
         if not body.complete:
             return None
         self._body = None
-        self._idle = not self._buffer
+        self.idle = not self._buffer
         return END_OF_BODY
 
     def _feed(self, body: LengthDecoder | ChunkedDecoder) -> bytes:

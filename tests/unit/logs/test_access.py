@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forkd.logs.access import FLUSH_SIZE, FORMATS, AccessLog, combined, common
+from forkd.logs.access import FLUSH_SIZE, FORMATS, AccessLog, beginning, combined, common
 
 TAIL = b'"-" "curl/8"'
 TIME = b"20/Nov/2026:14:05:31 +0100"
@@ -24,11 +24,11 @@ def nobody_waits() -> None:
 
 
 def put(log: AccessLog, request: bytes) -> None:
-    log.write(b"10.0.0.1", TIME, request, 200, 5, TAIL)
+    log.write(line_of(request))
 
 
 def line_of(request: bytes) -> bytes:
-    return common(b"10.0.0.1", TIME, request, 200, 5, TAIL)
+    return beginning(b"10.0.0.1") + TIME + common(request, 200, 5, TAIL)
 
 
 @pytest.fixture
@@ -51,10 +51,11 @@ def writes(fd: int) -> list[bytes]:
 
 
 def test_the_formats_are_those_that_everybody_parses() -> None:
-    fields = (b"10.0.0.1", TIME, b"GET / HTTP/1.1", 200, 5, b'"http://a/" "curl/8"')
-    start = b'10.0.0.1 - - [20/Nov/2026:14:05:31 +0100] "GET / HTTP/1.1" 200 5'
-    assert common(*fields) == start + b"\n"
-    assert combined(*fields) == start + b' "http://a/" "curl/8"\n'
+    fields = (b"GET / HTTP/1.1", 200, 5, b'"http://a/" "curl/8"')
+    start = beginning(b"10.0.0.1") + TIME
+    whole = b'10.0.0.1 - - [20/Nov/2026:14:05:31 +0100] "GET / HTTP/1.1" 200 5'
+    assert start + common(*fields) == whole + b"\n"
+    assert start + combined(*fields) == whole + b' "http://a/" "curl/8"\n'
     assert (FORMATS["common"], FORMATS["combined"]) == (common, combined)
 
 

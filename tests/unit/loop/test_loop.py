@@ -70,7 +70,7 @@ def test_a_fault_in_a_callback_is_logged_and_the_loop_goes_on(
     assert "one connection's fault" in caplog.text
 
 
-@pytest.mark.parametrize("where", ["before_sleep", "call_soon", "timer"])
+@pytest.mark.parametrize("where", ["at_rest", "call_soon", "timer"])
 def test_a_fault_anywhere_else_is_logged_too(
     real: Loop, where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -79,8 +79,8 @@ def test_a_fault_anywhere_else_is_logged_too(
         raise RuntimeError(f"fault in {where}")
 
     match where:
-        case "before_sleep":
-            real.before_sleep(fault)
+        case "at_rest":
+            real.at_rest(fault)
         case "call_soon":
             real.call_soon(fault)
         case _:
@@ -132,14 +132,32 @@ def test_an_event_is_not_told_to_the_next_owner_of_its_number(real: Loop) -> Non
         os.close(end)
 
 
-def test_before_sleep_comes_once_for_many_events(real: Loop, pair: Pair) -> None:
+def test_work_at_rest_comes_once_for_many_events(real: Loop, pair: Pair) -> None:
     calls: list[str] = []
-    real.before_sleep(lambda: calls.append("sleep"))
+    real.at_rest(lambda: calls.append("rest"))
     for end in pair:
         real.watch(end.fileno(), lambda _mask: calls.append("event"), WRITABLE)
     real.call_soon(real.stop)
     real.run()
-    assert calls == ["sleep", "event", "event"]
+    assert calls == ["rest", "event", "event"]
+
+
+def test_a_busy_loop_rests_seldom_and_an_idle_one_at_once(real: Loop, pair: Pair) -> None:
+    """Counted, not timed: 1,000 turns for one event each, then one that waits."""
+    calls: list[str] = []
+    real.at_rest(lambda: calls.append("rest"))
+
+    def ready(_mask: int) -> None:
+        calls.append("event")
+        if calls.count("event") == 1000:
+            real.forget(pair[0].fileno())
+            real.timers.set(Timer(lambda _now: real.stop()), real.now + 0.2)
+
+    real.watch(pair[0].fileno(), ready, WRITABLE)
+    real.run()
+    assert calls.count("event") == 1000
+    assert calls.count("rest") < 500
+    assert calls[-1] == "rest", "what the last event left is not left for later"
 
 
 def test_what_is_called_soon_may_call_more_soon_and_all_is_done_in_that_turn(real: Loop) -> None:

@@ -33,9 +33,9 @@ def test_a_deadline_fires_once_and_within_a_tick() -> None:
 
 def test_next_due_is_never_before_the_first_deadline_nor_a_tick_behind_it() -> None:
     wheel, one = Wheel(TICK), Fired()
-    assert wheel.next_due() == NEVER
+    assert wheel.next_due == NEVER
     wheel.set(one.timer, 5.05)
-    assert 5.05 <= wheel.next_due() <= 5.05 + TICK
+    assert 5.05 <= wheel.next_due <= 5.05 + TICK
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_removed_item_is_held_no_longer() -> None:
     wheel.remove(one.timer)
     wheel.fire(9.0)
     assert one.times == []
-    assert wheel.next_due() == NEVER
+    assert wheel.next_due == NEVER
 
 
 def test_an_item_may_remove_another_of_its_own_bucket() -> None:
@@ -128,7 +128,7 @@ def test_a_fault_in_one_item_leaves_the_others_for_the_next_call() -> None:
         wheel.fire(6.0)
     wheel.fire(6.0)
     assert sorted(fired) == ["fault"] + ["fine"] * 5
-    assert wheel.next_due() == NEVER
+    assert wheel.next_due == NEVER
 
 
 AMOUNT = st.one_of(st.floats(0.0, 3.0), st.floats(0.0, 0.2))
@@ -180,4 +180,4 @@ def test_no_item_fires_early_nor_more_than_a_tick_late(
                 wheel.fire(now)
                 late = {n: d for n, d in model.items() if d <= now - TICK - 1e-9}
                 assert not late, f"not fired: {late}"
-                assert wheel.next_due() <= min(model.values(), default=NEVER) + TICK + 1e-9
+                assert wheel.next_due <= min(model.values(), default=NEVER) + TICK + 1e-9

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from forkd.handlers.base import Request, Response, make_response
 from tests.unit.server.conftest import MakeScene
+from tests.unit.server.scene import head, parse
 
 
 class Counting:
@@ -11,13 +14,15 @@ class Counting:
 
     methods = frozenset({"GET", "HEAD", "POST"})
 
-    def __init__(self, fresh_s: float) -> None:
+    def __init__(self, fresh_s: float, size: int = 0, status: int = 200) -> None:
         self._fresh_s = fresh_s
+        self._size = size
+        self._status = status
         self.asked = 0
 
     def answer(self, request: Request) -> Response:
         self.asked += 1
-        response = make_response(200, [], b"%d" % self.asked)
+        response = make_response(self._status, [], b"%d" % self.asked + bytes(self._size))
         if self._fresh_s:
             response.fresh_until = request.started + self._fresh_s
         return response
@@ -50,4 +55,99 @@ def test_a_draining_connection_closes_after_a_remembered_answer_too(scene: MakeS
     one.server.drain(10.0)
     reply = one.ask().reply()
     assert (reply.body, reply.headers["Connection"]) == (b"1", "close")
+    assert one.ended
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("connection", ["keep-alive", "Keep-Alive, x", "x"])
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_however_often_it_is_given_it_is_the_same_answer(
+    scene: MakeScene, version: str, method: str, connection: str, status: int
+) -> None:
+    """The first comes from the handler, the second is found by the head, the others by the bytes
+    alone; a client cannot tell which is which, and neither can who reads the log."""
+    one = scene({"/": Counting(60.0, status=status)})
+    closes = version == "1.0" and connection == "x"
+    replies = []
+    for _ in range(1 if closes else 4):
+        one.ask("/", f"Connection: {connection}", method=method, version=version)
+        replies.append(one.reply(head_only=method == "HEAD"))
+    for reply in replies:
+        reply.headers.pop("Date")
+    assert replies[1:] == replies[:-1]
+    assert one.ended == closes
+    lines = one.lines()
+    assert lines == [lines[0]] * len(replies)
+    assert one.server.tally.requests == len(lines)
+    assert one.server.tally.bytes_sent == len(lines) * (0 if method == "HEAD" else 1)
+    assert one.server.tally.errors == (len(lines) if status == 500 else 0)
+
+
+def test_its_date_is_that_of_the_moment(scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = 1e9
+    monkeypatch.setattr("time.time", lambda: wall)
+    one = scene({"/": Counting(60.0)})
+    dates = []
+    for _ in range(3):
+        one.loop.pass_time(1.0)
+        wall += 1.0
+        dates.append({one.ask().reply().headers["Date"][-6:-4] for _ in range(4)})
+    assert dates == [{"41"}, {"42"}, {"43"}]
+    assert len(set(one.lines())) == 1
+
+
+def test_the_last_request_of_a_connection_is_the_last_though_its_answer_is_known(
+    scene: MakeScene,
+) -> None:
+    one = scene({"/": Counting(60.0)}, keepalive_requests=4)
+    for _ in range(3):
+        assert "Connection" not in one.ask().reply().headers
+    assert one.ask().reply().headers["Connection"] == "close"
+    assert one.ended
+
+
+def test_requests_in_one_piece_and_in_many_find_it_as_well(scene: MakeScene) -> None:
+    handler = Counting(60.0)
+    one = scene({"/": handler})
+    for _ in range(3):
+        one.ask().read()
+    one.send(head() * 3)
+    data, bodies = one.read(), []
+    while data:
+        reply = parse(data)
+        bodies.append(reply.body)
+        data = reply.rest
+    assert bodies == [b"1"] * 3
+    for byte in head():
+        one.send(bytes([byte]))
+    assert one.reply().body == b"1"
+    one.ask()
+    assert one.reply().body == b"1"
+    assert handler.asked == 1
+    assert len(one.lines()) == 8
+
+
+def test_a_client_that_takes_it_slowly_gets_it_all_and_then_the_next(scene: MakeScene) -> None:
+    one = scene({"/": Counting(60.0, size=1 << 20)})
+    for _ in range(4):
+        assert len(one.ask().reply().body or b"") == 1 + (1 << 20)
+    one.ask()
+    assert len(one.lines()) == 4, "an answer is logged when it has been taken"
+    one.ask()
+    data = one.read()
+    first = parse(data)
+    assert len(parse(first.rest).body or b"") == len(first.body or b"") == 1 + (1 << 20)
+    assert len(one.lines()) == 6
+
+
+def test_an_idle_connection_is_closed_as_long_after_it_as_after_any_answer(
+    scene: MakeScene,
+) -> None:
+    one = scene({"/": Counting(60.0)}, keepalive_timeout=5, header_timeout=20)
+    for _ in range(4):
+        one.ask().read()
+        one.loop.pass_time(4.8)
+        assert not one.ended
+    one.loop.pass_time(0.4)
     assert one.ended

@@ -92,11 +92,6 @@ def test_what_the_access_log_writes_is_safe_between_quotes(
     assert head.log_line is head.log_line, "it is made once"
 
 
-def test_a_head_has_no_other_attributes() -> None:
-    with pytest.raises(AttributeError):
-        _ = parse(b"GET / HTTP/1.0\n").nothing
-
-
 @pytest.mark.parametrize("byte", [*range(0x20), 0x22, 0x5C, *range(0x7F, 0x100)])
 def test_each_unsafe_byte_is_escaped_for_the_log(byte: int) -> None:
     assert log_escape(b"a%cb" % byte) == b"a\\x%02Xb" % byte
