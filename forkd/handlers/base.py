@@ -160,7 +160,7 @@ class Exchange(Protocol):
         """The body is complete. The exchange is over."""
 
     def answer(self, response: Response) -> None:
-        """Give a whole response instead of begin, write, finish. The exchange is over."""
+        """Give a whole response, in memory, instead of begin, write, finish. It is over."""
 
     def fail(self, status: int) -> None:
         """Give an error page or, where the head is out, break the connection. It is over."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from forkd.config.routes import HeaderChanges
 from forkd.handlers.base import Response, apply_rules
+from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.static_entry import Opener, Representation
 from forkd.proto.http1.ranges import ByteRange
 from forkd.proto.http1.response import make_prefix
@@ -16,7 +17,9 @@ MOST_IN_PARTS = 1 << 20
 """Several parts of a file that is not kept are read into memory: no more than this."""
 
 
-def partial(chosen: Representation, part: ByteRange, rules: HeaderChanges) -> Response:
+def partial(
+    chosen: Representation, part: ByteRange, rules: HeaderChanges, files: OpenFiles
+) -> Response:
     """206 with one part."""
     headers = [
         (b"Content-Type", chosen.kind),
@@ -27,7 +30,7 @@ def partial(chosen: Representation, part: ByteRange, rules: HeaderChanges) -> Re
     prefix = make_prefix(206, apply_rules(headers, rules))
     if chosen.is_kept:
         return Response(206, prefix, chosen.whole.body[part.start : part.stop])
-    opener = Opener(chosen.source, part.start, part.length)
+    opener = Opener(files, chosen.source, part.start, part.length)
     return Response(206, prefix, open_file=opener, length=part.length)
 
 

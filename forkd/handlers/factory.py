@@ -13,6 +13,7 @@ from forkd.errors import OperationError
 from forkd.handlers.base import Handler, Route
 from forkd.handlers.cgi import Cgi
 from forkd.handlers.media_types import MediaTypes
+from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.programs import Launcher
 from forkd.handlers.respond import Redirect, Respond
 from forkd.handlers.routes import Router, SiteRoutes
@@ -29,6 +30,7 @@ class Services:
     launcher: Callable[[bool], Launcher]
     """The launcher of programs with no_new_privileges, or without."""
     environ: Mapping[str, str]
+    files: OpenFiles
 
 
 def build_router(settings: Settings, services: Services) -> Router:
@@ -60,7 +62,7 @@ def _route(
     match route:
         case StaticRoute():
             _check_readable(str(route.static), f"sites.{number}.routes.{pattern}.static")
-            handler = Static(route, types)
+            handler = Static(route, types, services.files)
         case CgiRoute():
             _check_readable(str(route.cgi), f"sites.{number}.routes.{pattern}.cgi", os.X_OK)
             launcher = services.launcher(route.no_new_privileges)

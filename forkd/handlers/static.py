@@ -1,8 +1,8 @@
 """`static: DIR` or one file.
 
 Small files are kept whole, with their head, and checked against stat(2) at most once a second; a
-request for one costs a dictionary look-up. Large ones are checked and opened for each request and
-go out by sendfile(2).
+request for one costs a dictionary look-up. Large ones are checked for each request, stay open while
+they are in demand, and go out by sendfile(2).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from forkd.handlers.base import Exchange, Request, Response, make_response
 from forkd.handlers.files import Follow, Found, Refusal, locate, refusal
 from forkd.handlers.listing import Form, parse_query, read_entries, render, render_json
 from forkd.handlers.media_types import MediaTypes
+from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.quoting import quote_path
 from forkd.handlers.respond import see
 from forkd.handlers.static_entry import Entry, Maker, Representation
@@ -36,13 +37,14 @@ class Static:
 
     methods = frozenset({"GET", "HEAD"})
 
-    def __init__(self, settings: StaticRoute, types: MediaTypes) -> None:
+    def __init__(self, settings: StaticRoute, types: MediaTypes, files: OpenFiles) -> None:
         self._settings = settings
         self._rules = settings.headers
         self._root = os.fsencode(settings.static)
         self._is_file = settings.static.is_file()
         self._follow = Follow(settings.follow_symlinks)
-        self._maker = Maker(settings, types, self._root)
+        self._files = files
+        self._maker = Maker(settings, types, self._root, files)
         self._entries: dict[str, Entry] = {}
         self._kept = 0
         path = (settings.fallback or "").encode().partition(b"?")[0]
@@ -161,7 +163,7 @@ class Static:
         if isinstance(parts, Unsatisfiable):
             return self._error(416, [(b"Content-Range", b"bytes */%d" % chosen.size)])
         if len(parts) == 1:
-            return byteranges.partial(chosen, parts[0], self._rules)
+            return byteranges.partial(chosen, parts[0], self._rules, self._files)
         try:
             return byteranges.multipart(chosen, parts, self._rules) or chosen.whole
         except OSError as error:

@@ -6,6 +6,7 @@ A file has one representation as it is, and one for each content coding: a file 
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from forkd.config.routes import StaticRoute
 from forkd.handlers.base import Headers, Response, apply_rules
 from forkd.handlers.files import Follow, Found, locate, open_checked
 from forkd.handlers.media_types import MediaTypes, is_text
+from forkd.handlers.open_files import OpenFiles
 from forkd.loop.stream import FileRange
 from forkd.proto.http1.dates import http_date
 from forkd.proto.http1.negotiation import choose_coding
@@ -54,16 +56,25 @@ class Source:
             return False
 
 
-@dataclass(frozen=True, slots=True)
 class Opener:
-    """Opens a range of a file for one response."""
+    """Opens a range of a file for one response after another."""
 
-    source: Source
-    offset: int
-    count: int
+    __slots__ = ("_count", "_files", "_identity", "_offset", "_source")
+
+    def __init__(self, files: OpenFiles, source: Source, offset: int, count: int) -> None:
+        self._files = files
+        self._source = source
+        self._identity = (source.found.device, source.found.inode)
+        self._offset = offset
+        self._count = count
 
     def __call__(self) -> FileRange:
-        return FileRange(self.source.open(), self.offset, self.count)
+        """Raises OSError where the file is not what was found."""
+        source = self._source
+        if not source.is_unchanged():
+            raise FileNotFoundError(errno.ENOENT, "changed meanwhile", source.found.path)
+        file = self._files.take(self._identity, source.open)
+        return FileRange(file, self._offset, self._count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +129,23 @@ class Entry:
         return chosen
 
     def checked(self, now: float) -> None:
-        """It has been looked at. What is not in memory is looked at for each response: theirs
-        never count as fresh."""
+        """It has been looked at. What is not in memory is looked at again for each response: when
+        it is opened, or else before each."""
         self.fresh_until = now + FRESH_S
         for one in (self.original, *self.encoded.values()):
+            one.whole.fresh_until = self.fresh_until
             if one.is_kept:
-                one.whole.fresh_until = one.not_modified.fresh_until = self.fresh_until
+                one.not_modified.fresh_until = self.fresh_until
 
 
 class Maker:
     """Makes the entries of one route."""
 
-    def __init__(self, settings: StaticRoute, types: MediaTypes, root: bytes) -> None:
+    def __init__(
+        self, settings: StaticRoute, types: MediaTypes, root: bytes, files: OpenFiles
+    ) -> None:
         self._settings = settings
+        self._files = files
         self._types = types
         self._root = root
         self._follow = Follow(settings.follow_symlinks)
@@ -211,7 +226,7 @@ class Maker:
             headers.append((b"Content-Encoding", coding))
         length = (b"Content-Length", b"%d" % size)
         prefix = self._prefix(200, [(b"Content-Type", kind), *headers, length])
-        opener = Opener(source, 0, size) if body is None else None
+        opener = Opener(self._files, source, 0, size) if body is None else None
         return Representation(
             source,
             coding,

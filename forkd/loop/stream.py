@@ -20,24 +20,46 @@ _OUT = select.EPOLLOUT
 _HANGUP = select.EPOLLHUP | select.EPOLLERR
 
 READ_SIZE = 65536
-FILE_BURST = 1 << 20
+FILE_BURST = 2 << 20
 """Bytes of a file sent in one turn; then the other connections have theirs."""
 
 
-class FileRange:
-    """Bytes [offset, offset + count) of an open file. The stream closes the descriptor."""
+class SharedFile:
+    """A descriptor with several holders. Who lets go of it last closes it."""
 
-    __slots__ = ("count", "fd", "offset")
+    __slots__ = ("_holders", "fd")
 
-    def __init__(self, fd: int, offset: int, count: int) -> None:
+    def __init__(self, fd: int) -> None:
         self.fd = fd
+        self._holders = 1
+
+    def hold(self) -> SharedFile:
+        self._holders += 1
+        return self
+
+    def release(self) -> None:
+        """To be called once by each holder."""
+        self._holders -= 1
+        if not self._holders:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class FileRange:
+    """Bytes [offset, offset + count) of an open file, of which it is one holder."""
+
+    __slots__ = ("_file", "count", "fd", "offset")
+
+    def __init__(self, file: SharedFile, offset: int, count: int) -> None:
+        self._file = file
+        self.fd = file.fd
         self.offset = offset
         self.count = count
 
     def close(self) -> None:
         if self.fd >= 0:
-            os.close(self.fd)
             self.fd = -1
+            self._file.release()
 
 
 class Stream(Timed):
@@ -125,10 +147,18 @@ class Stream(Timed):
             self._queue.append(file)
             self.queued += file.count
             return
-        self._queue = deque((file,))
-        self.queued = file.count
-        self._flush()
-        if self._queue:
+        try:
+            self.sent += self._send_range(file, min(file.count, FILE_BURST))
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.queued = file.count
+            file.close()
+            self.lost(error)
+            return
+        if file.count:
+            self._queue = deque((file,))
+            self.queued = file.count
             self._interest(self._mask | _OUT)
             self.stalled()
 
@@ -211,11 +241,13 @@ class Stream(Timed):
             while queue and budget > 0:
                 item = queue[0]
                 if isinstance(item, FileRange):
-                    count = self._send_range(item, budget)
+                    wanted = min(item.count, budget)
+                    count = self._send_range(item, wanted)
                     done = not item.count
                 else:
+                    wanted = len(item)
                     count = self.sock.send(item)
-                    done = count == len(item)
+                    done = count == wanted
                     if not done:
                         queue[0] = memoryview(item)[count:]
                 if done:
@@ -223,14 +255,16 @@ class Stream(Timed):
                 budget -= count
                 self.queued -= count
                 self.sent += count
+                if count < wanted:
+                    break  # the kernel takes no more: to ask again would cost as much as to send
         except BlockingIOError:
             pass
         except OSError as error:
             self.lost(error)
 
-    def _send_range(self, item: FileRange, budget: int) -> int:
-        """Send some of a file; the number of bytes. Closes the file when it was the last of it."""
-        count = os.sendfile(self.fd, item.fd, item.offset, min(item.count, budget))
+    def _send_range(self, item: FileRange, wanted: int) -> int:
+        """Send some of a file; the number of bytes. Lets go of the file with the last of it."""
+        count = os.sendfile(self.fd, item.fd, item.offset, wanted)
         if count == 0:
             raise OSError(errno.EIO, "the file became shorter while it was sent")
         item.offset += count

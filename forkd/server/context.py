@@ -34,6 +34,9 @@ DISCARD_BYTES = 256 * 1024
 """A body nobody wants is read up to here to keep the connection; beyond that closing is cheaper."""
 HALF_CLOSED_S = 5.0
 """After a client's FIN: how long an answer that has not begun is still made for it."""
+CORKED_SIZE = 64 * 1024
+"""A head shares its packet with a file up to this size. With a larger one it is one packet of forty
+or more: not worth holding it back for the next."""
 READY_COUNT = 4096
 """Answers that are remembered by head."""
 READ_AHEAD = 64 * 1024
@@ -53,8 +56,8 @@ class Tally:
 class Ready:
     """An answer that may be given again to the same request, with what it comes to.
 
-    `repeatable`: the answer is the response's `wire`, so that it can be given before anything but
-    the bytes of the request has been looked at.
+    `repeatable`: the answer is the response's `wire`, and its file if it has one, so that it can be
+    given before anything but the bytes of the request has been looked at.
     """
 
     __slots__ = ("head", "length", "log_ending", "repeatable", "response")
@@ -65,8 +68,7 @@ class Ready:
         self.length = response.length
         self.log_ending = log_ending
         self.repeatable = (
-            response.open_file is None
-            and response.status < 500
+            response.status < 500
             and head.method != "HEAD"
             and head.keep_alive
             and head.version == 11

@@ -6,7 +6,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from forkd.errors import ProtocolError
-from forkd.handlers.base import Peer, Request, Response
+from forkd.handlers.base import Job, Peer, Request, Response
+from forkd.handlers.files import refusal
+from forkd.loop.stream import FileRange
 from forkd.proto.http1.head import Head, parse_head
 from forkd.server.context import Server
 from forkd.server.refusals import refuse_method, route_missing
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from forkd.server.http import HttpConnection
 
 log = logging.getLogger("forkd.server")
+
+_TRIES = 3
+"""A file may be replaced between the moment it is looked at and that when it is opened. Then the
+handler looks again, so that nobody gets a 404 for it."""
 
 _NOT_REDIRECTED = frozenset(
     {
@@ -53,17 +59,32 @@ def dispatch(
             connection.reject(error)
             return
     request = Request(head, match, peer, started, redirects)
-    try:
-        answer = route.handler.answer(request)
-    except Exception:
-        log.exception("fault in a handler route=%s id=%s", route.pattern, request.id)
-        answer = server.error(500)
+    answer, file = _ask(server, request)
     if isinstance(answer, Response):
         if answer.fresh_until > started and not head.has_body:
             server.remember(head, answer)
-        connection.respond(answer)
+        connection.respond(answer, file)
     else:
         connection.start(request, answer)
+
+
+def _ask(server: Server, request: Request) -> tuple[Response | Job, FileRange | None]:
+    """What the handler answers, and the file that is the body where it is one."""
+    route = request.match.route
+    refused = 500
+    for _ in range(_TRIES):
+        try:
+            answer = route.handler.answer(request)
+        except Exception:
+            log.exception("fault in a handler route=%s id=%s", route.pattern, request.id)
+            break
+        if not isinstance(answer, Response) or answer.open_file is None:
+            return answer, None
+        try:
+            return answer, answer.open_file()
+        except OSError as error:
+            refused = refusal(error).value
+    return server.error(refused), None
 
 
 def as_get(target: bytes, head: Head, server: Server) -> Head:

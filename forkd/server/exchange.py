@@ -161,6 +161,7 @@ class HttpExchange:
             self._connection.break_off(self._status, self._sent)
 
     def answer(self, response: Response) -> None:
+        assert response.open_file is None, "a job has its answer in memory"
         if not self._over and not self.begun:
             self._end()
             self._connection.respond(response)

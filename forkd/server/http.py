@@ -8,14 +8,14 @@ import struct
 
 from forkd.errors import ProtocolError
 from forkd.handlers.base import Job, Peer, Request, Response
-from forkd.handlers.files import refusal
 from forkd.logs.access import beginning
 from forkd.loop.loop import READABLE
-from forkd.loop.stream import Stream
+from forkd.loop.stream import FileRange, Stream
 from forkd.loop.timers import NEVER
 from forkd.proto.http1.head import Head
 from forkd.proto.http1.reader import END_OF_BODY, RequestReader
 from forkd.server.context import (
+    CORKED_SIZE,
     DISCARD_BYTES,
     HALF_CLOSED_S,
     LINGER_MOST_S,
@@ -102,11 +102,11 @@ class HttpConnection(Stream):
                 and self.reader.idle
                 and self.loop.now < ready.response.wire_until
                 and self._served + 1 < server.last_request
+                and self._repeat(ready)
             ):
-                self._repeat(ready)
-            else:
-                self.reader.receive(data)
-                self._serve_pending()
+                return
+            self.reader.receive(data)
+            self._serve_pending()
             return
         if state is State.LINGER:
             patience = self.loop.now + LINGER_S
@@ -184,25 +184,40 @@ class HttpConnection(Stream):
                 clock.tick(self.loop.now)
                 response.wire = response.prefix + clock.keeping + response.body
                 response.wire_until = min(clock.until, response.fresh_until)
-            self.respond(response)
-            return
+            try:
+                file = response.open_file() if response.open_file is not None else None
+            except OSError:
+                pass  # not what it was: the handler sees to that
+            else:
+                self.respond(response, file)
+                return
         self.body_pending = head.has_body
         dispatch(self, server, head, self._peer, self.loop.now, 0)
 
-    def _repeat(self, ready: Ready) -> None:
-        """Answer a request that is the same, byte for byte, as one before.
+    def _repeat(self, ready: Ready) -> bool:
+        """Answer a request that is the same, byte for byte, as one before; whether that was done.
 
         The way of most requests for files. What `_serve`, `respond`, `Server.record` and
         `_await_request` do for any request is here as the little that is left of it for this one.
         """
         server, tally, access_log = self._server, self._server.tally, self._server.access_log
+        response = ready.response
+        file = None
+        if response.open_file is not None:
+            try:
+                file = response.open_file()
+            except OSError:
+                return False  # not what it was: the handler sees to that
         self._served += 1
         tally.requests += 1
         self.head = ready.head
-        self.send(ready.response.wire)
+        if file is None:
+            self.send(response.wire)
+        else:
+            self._send_with_file(response.wire, file)
         if self.queued or self._state is not _HEAD:
-            self.answered(ready.response.status, ready.length, closing=False)
-            return
+            self.answered(response.status, ready.length, closing=False)
+            return True
         tally.bytes_sent += ready.length
         if access_log is not None:
             access_log.write(self._log_beginning + server.clock.log_time + ready.log_ending)
@@ -211,11 +226,12 @@ class HttpConnection(Stream):
             self.deadline = when  # later than it was: the wheel need not know
         else:
             self.loop.timers.set(self, when)
+        return True
 
     # An answer at once.
 
-    def respond(self, response: Response) -> None:
-        """Send a whole response and go on to what comes next."""
+    def respond(self, response: Response, file: FileRange | None = None) -> None:
+        """Send a whole response and go on to what comes next. `file` is its body, if opened."""
         head, server = self.head, self._server
         assert head is not None
         clock = server.clock
@@ -230,21 +246,21 @@ class HttpConnection(Stream):
         if head.method == "HEAD":
             length = 0
             self.send(response.prefix + tail)
-        elif response.open_file is None:
+            if file is not None:
+                file.close()
+        elif file is None:
             self.send(response.prefix + tail + response.body)
         else:
-            try:
-                file = response.open_file()
-            except OSError as error:
-                self.respond(server.error(refusal(error).value))
-                return
-            self.send(response.prefix + tail, more=True)
-            self.send_file(file)
+            self._send_with_file(response.prefix + tail, file)
         if self._state is _HEAD and not (closing or self.queued or self.body_pending):
             # What `answered` comes to for most requests; `_serve_pending` goes on by itself.
             self._record(response.status, length)
         else:
             self.answered(response.status, length, closing)
+
+    def _send_with_file(self, head: bytes, file: FileRange) -> None:
+        self.send(head, more=file.count <= CORKED_SIZE)
+        self.send_file(file)
 
     def must_close(self) -> bool:
         """Whether the connection ends with the answer to this request."""

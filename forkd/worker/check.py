@@ -7,7 +7,9 @@ import os
 from forkd.child import reason_of
 from forkd.config.model import Settings
 from forkd.handlers.factory import Services, build_router
+from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.programs import Program, Running, Watcher
+from forkd.loop.timers import Wheel
 from forkd.system.credentials import Identity, assume
 
 
@@ -28,7 +30,8 @@ def check_as_worker(settings: Settings, identity: Identity | None) -> list[str]:
     try:
         if identity is not None:
             assume(identity)
-        build_router(settings, Services(lambda _policy: _NoLauncher(), os.environ))
+        services = Services(lambda _policy: _NoLauncher(), os.environ, OpenFiles(Wheel()))
+        build_router(settings, services)
     except Exception as error:
         return [reason_of(error)]
     return []

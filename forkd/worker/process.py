@@ -12,6 +12,7 @@ from forkd.channel import Word
 from forkd.child import Assignment, SpawnPolicy, adopt_log_files, enter, reason_of, refuse_to_start
 from forkd.handlers.base import Peer
 from forkd.handlers.factory import Services, build_router
+from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.programs import Launcher
 from forkd.logs.access import FLUSH_AFTER_S, FORMATS, AccessLog
 from forkd.loop.loop import Loop
@@ -43,7 +44,8 @@ class Worker:
             policy: SpawnerClient(self.loop, orders, self._on_idle)
             for policy, orders in assignment.orders.items()
         }
-        router = build_router(settings, Services(self._launcher, os.environ))
+        services = Services(self._launcher, os.environ, OpenFiles(self.loop.timers))
+        router = build_router(settings, services)
         self._access_log = self._open_access_log()
         self._server = Server(self.loop, settings.limits, router, self._access_log)
         self._server.on_closed = self._on_closed

@@ -10,8 +10,10 @@ import pytest
 from forkd.config.routes import StaticRoute
 from forkd.handlers.base import Request, Response
 from forkd.handlers.media_types import MediaTypes
+from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.static import Static
 from forkd.handlers.static_entry import KEPT_SIZE
+from forkd.loop.timers import Wheel
 from tests.unit.handlers.requests import fields, request
 
 MTIME = 784111777  # Sun, 06 Nov 1994 08:49:37 GMT
@@ -41,7 +43,8 @@ class AtOnce(Static):
 
 
 def static(root: Path, **options: object) -> AtOnce:
-    return AtOnce(StaticRoute.model_validate({"static": root, **options}), MediaTypes())
+    files = OpenFiles(Wheel())
+    return AtOnce(StaticRoute.model_validate({"static": root, **options}), MediaTypes(), files)
 
 
 def body_of(response: Response) -> bytes:
@@ -65,8 +68,7 @@ def test_a_file_is_sent_with_its_validators(root: Path) -> None:
     assert sent["ETag"].startswith('"')
 
 
-@pytest.mark.usefixtures("no_descriptor_leaks")
-def test_a_large_file_is_opened_for_each_request(root: Path) -> None:
+def test_a_large_file_is_kept_open_not_in_memory(root: Path) -> None:
     handler = static(root)
     for _ in range(2):
         response = handler.answer(request("/large.bin"))

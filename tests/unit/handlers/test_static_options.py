@@ -9,7 +9,9 @@ import pytest
 from forkd.config.routes import StaticRoute
 from forkd.handlers.base import Response
 from forkd.handlers.media_types import MediaTypes
+from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.static import Fallback, Static
+from forkd.loop.timers import Wheel
 from tests.unit.handlers.requests import fields, request
 from tests.unit.handlers.test_static import put, static
 
@@ -34,7 +36,7 @@ def test_cache_control_is_said_of_files_and_not_of_errors(tmp_path: Path) -> Non
 
 def with_fallback(root: Path, fallback: str, **options: object) -> Static:
     settings = {"static": root, "fallback": fallback, **options}
-    return Static(StaticRoute.model_validate(settings), MediaTypes())
+    return Static(StaticRoute.model_validate(settings), MediaTypes(), OpenFiles(Wheel()))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from forkd.loop.stream import FILE_BURST, FileRange, Stream
+from forkd.loop.stream import FILE_BURST, FileRange, SharedFile, Stream
 from tests.unit.stepped import SteppedLoop
 
 Pair = tuple[socket.socket, socket.socket]
@@ -63,7 +63,7 @@ def read_all(loop: SteppedLoop, sock: socket.socket, size: int) -> bytes:
 
 def file_range(path: Path, content: bytes, offset: int, count: int) -> FileRange:
     path.write_bytes(content)
-    return FileRange(os.open(path, os.O_RDONLY | os.O_CLOEXEC), offset, count)
+    return FileRange(SharedFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC)), offset, count)
 
 
 def test_what_the_kernel_takes_at_once_is_not_queued(loop: SteppedLoop, pair: Pair) -> None:

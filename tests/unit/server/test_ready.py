@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+from forkd.config.routes import StaticRoute
 from forkd.handlers.base import Request, Response, make_response
+from forkd.handlers.media_types import MediaTypes
+from forkd.handlers.open_files import OpenFiles
+from forkd.handlers.static import Static
+from forkd.loop.stream import FileRange, SharedFile
+from forkd.loop.timers import Wheel
+from forkd.proto.http1.response import make_prefix
 from tests.unit.server.conftest import MakeScene
 from tests.unit.server.scene import head, parse
 
@@ -139,6 +149,58 @@ def test_a_client_that_takes_it_slowly_gets_it_all_and_then_the_next(scene: Make
     first = parse(data)
     assert len(parse(first.rest).body or b"") == len(first.body or b"") == 1 + (1 << 20)
     assert len(one.lines()) == 6
+
+
+def test_a_large_file_is_repeated_until_it_changes(scene: MakeScene, tmp_path: Path) -> None:
+    """Not even the first request after a change may get the old length, or the old file."""
+    path = tmp_path / "f"
+    path.write_bytes(b"a" * 100_000)
+    files = OpenFiles(Wheel())
+    handler = Static(StaticRoute.model_validate({"static": tmp_path}), MediaTypes(), files)
+    one = scene({"/": handler})
+    for content in (b"b" * 70_000, b"c" * 100_000, b"d" * 65_537, b"d" * 100_000):
+        for _ in range(4):
+            before = path.read_bytes()
+            reply = one.ask("/f").reply()
+            assert (reply.body, reply.headers["Content-Length"]) == (before, str(len(before)))
+        new = tmp_path / "new"
+        new.write_bytes(content)
+        os.replace(new, path)
+    path.write_bytes(b"e" * 80_000)
+    assert one.ask("/f").reply().body == b"e" * 80_000
+    for _ in range(3):
+        one.ask("/f", method="HEAD")
+        assert one.reply(head_only=True).headers["Content-Length"] == "80000"
+    path.unlink()
+    assert one.ask("/f").reply().status == 404
+    assert len(one.lines()) == 21
+    files.close()
+
+
+@pytest.mark.parametrize(("failures", "status"), [(0, 200), (2, 200), (3, 404)])
+def test_a_file_that_is_replaced_in_that_very_moment_is_looked_at_again(
+    scene: MakeScene, tmp_path: Path, failures: int, status: int
+) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"whole")
+    opened: list[str] = []
+
+    class Racing:
+        methods = frozenset({"GET"})
+
+        def answer(self, request: Request) -> Response:  # noqa: ARG002
+            prefix = make_prefix(200, [(b"Content-Length", b"5")])
+            return Response(200, prefix, open_file=open_it, length=5)
+
+    def open_it() -> FileRange:
+        opened.append("opened")
+        if len(opened) <= failures:
+            raise FileNotFoundError(2, "changed meanwhile")
+        return FileRange(SharedFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC)), 0, 5)
+
+    reply = scene({"/": Racing()}).ask().reply()
+    assert reply.status == status
+    assert reply.body == b"whole" or status == 404
 
 
 def test_an_idle_connection_is_closed_as_long_after_it_as_after_any_answer(

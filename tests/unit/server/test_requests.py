@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from forkd.handlers.base import Request, Response
-from forkd.loop.stream import FileRange
+from forkd.loop.stream import FileRange, SharedFile
 from forkd.proto.http1.response import make_prefix
 from tests.unit.server.conftest import MakeScene
 from tests.unit.server.scene import HOST, Fixed, head, parse, text
@@ -170,8 +170,8 @@ def test_a_file_is_opened_for_each_answer(scene: MakeScene, tmp_path: Path) -> N
         prefix = make_prefix(206, [(b"Content-Length", b"4")])
         return Response(206, prefix, open_file=lambda: FileRange(open_it(), 3, 4), length=4)
 
-    def open_it() -> int:
-        return os.open(tmp_path / "f", os.O_RDONLY | os.O_CLOEXEC)
+    def open_it() -> SharedFile:
+        return SharedFile(os.open(tmp_path / "f", os.O_RDONLY | os.O_CLOEXEC))
 
     one = scene({"/": Fixed(answer)})
     for _ in range(2):
