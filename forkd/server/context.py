@@ -21,7 +21,7 @@ from forkd.proto.http1.response import error_page
 from forkd.server.clock import Clock
 
 if TYPE_CHECKING:
-    from forkd.server.http import HttpConnection
+    from forkd.server.connection import Connection
 
 log = logging.getLogger("forkd.server")
 
@@ -95,8 +95,8 @@ class Server:
         self.last_request = limits.keepalive_requests or sys.maxsize
         """With which of its requests a connection ends, counted from 1. 0 while draining."""
         self.tally = Tally()
-        self.connections: set[HttpConnection] = set()
-        self.under_way: dict[HttpConnection, Request] = {}
+        self.connections: set[Connection] = set()
+        self.under_way: dict[Connection, Request] = {}
         """Requests that handlers are busy with, the oldest first."""
         self.draining = False
         self.idle_until = NEVER
