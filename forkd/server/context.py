@@ -16,7 +16,7 @@ from forkd.loop.loop import Loop
 from forkd.loop.timers import NEVER
 from forkd.proto.http1.head import Head
 from forkd.proto.http1.limits import HeadLimits
-from forkd.proto.http1.reader import MEMO_HEAD
+from forkd.proto.http1.reader import HeadMemo
 from forkd.proto.http1.response import error_page
 from forkd.server.clock import Clock
 
@@ -37,8 +37,6 @@ HALF_CLOSED_S = 5.0
 CORKED_SIZE = 64 * 1024
 """A head shares its packet with a file up to this size. With a larger one it is one packet of forty
 or more: not worth holding it back for the next."""
-READY_COUNT = 4096
-"""Answers that are remembered by head."""
 READ_AHEAD = 64 * 1024
 """Bytes of later requests that are taken while one is being answered."""
 
@@ -89,8 +87,8 @@ class Server:
         self.router = router
         self.access_log = access_log
         self.clock = Clock(loop.now)
-        self.memo: dict[bytes, Head] = {}
-        self.ready: dict[bytes, Ready] = {}
+        self.memo: HeadMemo[Head] = HeadMemo()
+        self.ready: HeadMemo[Ready] = HeadMemo()
         """Answers that may be given again to the same bytes, as long as they are fresh."""
         self.last_request = limits.keepalive_requests or sys.maxsize
         """With which of its requests a connection ends, counted from 1. 0 while draining."""
@@ -107,12 +105,8 @@ class Server:
 
     def remember(self, head: Head, response: Response) -> None:
         """Keep an answer for the next request that is the same."""
-        if len(head.raw) > MEMO_HEAD:
-            return
-        if len(self.ready) >= READY_COUNT:
-            self.ready.clear()
         log_ending = self._log_ending(head, response.status, response.length)
-        self.ready[head.raw] = Ready(head, response, log_ending)
+        self.ready.keep(head.raw, Ready(head, response, log_ending))
 
     def error(self, status: int) -> Response:
         """The page for a status, made once."""

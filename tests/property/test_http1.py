@@ -10,6 +10,7 @@ from forkd.proto.cgi import ResponseParser
 from forkd.proto.http1.body import ChunkedDecoder
 from forkd.proto.http1.head import Head, parse_head
 from forkd.proto.http1.limits import HeadLimits
+from forkd.proto.http1.reader import HeadMemo
 from forkd.proto.http1.response import FINAL_CHUNK, chunk
 from tests.unit.proto.http1.wire import cut, play
 from tests.unit.test_corpus_http1 import ALL
@@ -101,7 +102,7 @@ def test_damaged_requests_of_the_corpus_give_the_same_events_however_they_arrive
 @FAST
 @given(WIRE)
 def test_a_memo_changes_nothing(wire: bytes) -> None:
-    memo: dict[bytes, Head] = {}
+    memo: HeadMemo[Head] = HeadMemo()
     first = play([wire], memo=memo).signature()
     assert play([wire], memo=memo).signature() == first
 

@@ -8,7 +8,7 @@ Head. The same bytes give the same events, pieces joined, however they were cut 
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import Final, TypeVar
 
 from forkd.errors import ProtocolError
 from forkd.proto.http1.body import ChunkedDecoder, LengthDecoder
@@ -16,10 +16,10 @@ from forkd.proto.http1.head import Head, check_request_line, parse_head
 from forkd.proto.http1.limits import HeadLimits
 from forkd.proto.http1.syntax import BARE_LINE_END, refuse_fields, refuse_line
 
-MEMO_HEAD = 4096
+_MEMO_HEAD = 4096
 """Longer heads are not remembered, bytes. A browser's has 0.5 to 2 KB."""
-# A full memo of those is a few megabytes with all their parts.
-_MEMO_ENTRIES = 4096
+_MEMO_BYTES = 3 << 19
+"""Of all of them together, 1.5 MiB: two or three thousand heads."""
 
 
 class EndOfBody(enum.Enum):
@@ -29,6 +29,27 @@ class EndOfBody(enum.Enum):
 
 
 END_OF_BODY: Final = EndOfBody.END_OF_BODY
+
+
+T = TypeVar("T")
+
+
+class HeadMemo(dict[bytes, T]):
+    """What is known of heads by their bytes, within bounds. `get` is that of a dict, in C."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes = 0
+
+    def keep(self, data: bytes, known: T) -> None:
+        if len(data) > _MEMO_HEAD:
+            return
+        # Emptied whole: what is of use comes back sooner than it could be kept track of.
+        if self._bytes + len(data) > _MEMO_BYTES:
+            self.clear()
+            self._bytes = 0
+        self._bytes += len(data)
+        self[data] = known
 
 
 class RequestReader:
@@ -56,7 +77,7 @@ class RequestReader:
         "idle",
     )
 
-    def __init__(self, limits: HeadLimits, memo: dict[bytes, Head]) -> None:
+    def __init__(self, limits: HeadLimits, memo: HeadMemo[Head]) -> None:
         self._limits = limits
         self._memo = memo
         self._buffer: bytes | bytearray = b""
@@ -105,7 +126,7 @@ class RequestReader:
             self._fresh = False
             # A bytes object, since only one receive made it.
             data: bytes = self._buffer  # type: ignore[assignment]
-            if len(data) <= MEMO_HEAD:
+            if len(data) <= _MEMO_HEAD:
                 head = self._memo.get(data)
                 if head is not None:
                     self._buffer = b""
@@ -171,7 +192,7 @@ class RequestReader:
             return None
         end += 4
         data = bytes(buffer[at:end])
-        head = self._memo.get(data) if len(data) <= MEMO_HEAD else None
+        head = self._memo.get(data) if len(data) <= _MEMO_HEAD else None
         if head is None:
             head = self._parse(data)
         self._consume(end)
@@ -184,11 +205,7 @@ class RequestReader:
 
     def _parse(self, data: bytes) -> Head:
         head = parse_head(data, self._limits)
-        if len(data) <= MEMO_HEAD:
-            # Emptied whole: what is of use comes back sooner than it could be kept track of.
-            if len(self._memo) >= _MEMO_ENTRIES:
-                self._memo.clear()
-            self._memo[data] = head
+        self._memo.keep(data, head)
         return head
 
     def _check_incomplete(self) -> None:

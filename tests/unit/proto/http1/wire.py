@@ -9,7 +9,7 @@ from itertools import pairwise
 from forkd.errors import ProtocolError
 from forkd.proto.http1.head import Head
 from forkd.proto.http1.limits import HeadLimits
-from forkd.proto.http1.reader import END_OF_BODY, RequestReader
+from forkd.proto.http1.reader import END_OF_BODY, HeadMemo, RequestReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ def play(
     pieces: Iterable[bytes],
     limits: HeadLimits | None = None,
     max_body: int | None = None,
-    memo: dict[bytes, Head] | None = None,
+    memo: HeadMemo[Head] | None = None,
 ) -> Transcript:
     """Feed the pieces one after the other and take all events after each."""
-    reader = RequestReader(limits or HeadLimits(), {} if memo is None else memo)
+    reader = RequestReader(limits or HeadLimits(), HeadMemo() if memo is None else memo)
     events: list[Head | bytes | str] = []
     try:
         for piece in pieces:
