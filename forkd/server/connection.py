@@ -15,7 +15,7 @@ from forkd.loop.timers import NEVER
 from forkd.proto.http1.head import Head
 from forkd.proto.http1.reader import END_OF_BODY, RequestReader
 from forkd.server.context import DISCARD_BYTES, HALF_CLOSED_S, LINGER_MOST_S, LINGER_S, Server
-from forkd.server.states import State
+from forkd.server.states import CLOSED, DISCARD, EXCHANGE, HEAD, LINGER, SENDING
 
 if TYPE_CHECKING:
     from forkd.server.exchange import HttpExchange
@@ -57,7 +57,7 @@ class Connection(Stream):
         self._peer = peer
         self._client = (peer.address or "unix:").encode()
         self._log_beginning = beginning(self._client)
-        self._state = State.HEAD
+        self._state = HEAD
         self._exchange: HttpExchange | None = None
         self._served = 0
         self._head_of = 0
@@ -89,14 +89,14 @@ class Connection(Stream):
 
     def answered(self, status: int, length: int, closing: bool) -> None:
         """The answer is out, or queued: count it, and see to what comes next."""
-        if self._state is State.CLOSED:
+        if self._state is CLOSED:
             self._record(status, length - self._untaken)
             return
         self._exchange = None
         self._closing = closing
         if self.queued:
             self._unlogged = (status, length)
-            self._state = State.SENDING
+            self._state = SENDING
         else:
             self._record(status, length)
             self._after_answer()
@@ -110,12 +110,12 @@ class Connection(Stream):
             )
             self._close_politely(unread)
         elif self.body_pending:
-            self._state = State.DISCARD
+            self._state = DISCARD
             self._discarded = 0
             self.resume_reading()
             self._discard()
         else:
-            self._state = State.HEAD
+            self._state = HEAD
             self._serve_pending()
 
     def _record(self, status: int, length: int) -> None:
@@ -135,7 +135,7 @@ class Connection(Stream):
             while (event := self.reader.next_event()) is not None:
                 if event is END_OF_BODY:
                     self.body_pending = False
-                    self._state = State.HEAD
+                    self._state = HEAD
                     self._serve_pending()
                     return
                 assert isinstance(event, bytes)
@@ -174,10 +174,10 @@ class Connection(Stream):
         self.stalled()
 
     def drained(self) -> None:
-        if self._state is State.EXCHANGE and self._exchange is not None:
+        if self._state is EXCHANGE and self._exchange is not None:
             self.set_deadline()
             self._exchange.drained()
-        elif self._state is State.SENDING:
+        elif self._state is SENDING:
             self._record_unlogged()
             self._after_answer()
 
@@ -192,7 +192,7 @@ class Connection(Stream):
         if not unread or self._half_closed:
             self.finish()
             return
-        self._state = State.LINGER
+        self._state = LINGER
         self._linger_until = self.loop.now + LINGER_MOST_S
         self.end_output()
         if not self.closed:
@@ -201,14 +201,14 @@ class Connection(Stream):
 
     def drain(self) -> None:
         """The worker leaves: a connection without a request has a bounded time to send one."""
-        if self._state is State.HEAD and not self.reader.partial:
+        if self._state is HEAD and not self.reader.partial:
             self.loop.timers.set(self, min(self.deadline, self._server.idle_until))
 
     def finish(self) -> None:
         """Close now, whatever is under way."""
-        if self._state is State.CLOSED:
+        if self._state is CLOSED:
             return
-        self._state = State.CLOSED
+        self._state = CLOSED
         self._untaken = self.queued
         self._record_unlogged()
         exchange, self._exchange = self._exchange, None

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from forkd.config.model import Limits
 from forkd.handlers.base import Request, Response, make_response
@@ -73,6 +73,16 @@ class Ready:
         )
 
 
+class Open(Protocol):
+    """A connection of any protocol, as far as a worker that leaves has to do with it."""
+
+    def drain(self) -> None:
+        """Be done soon: the worker waits for it, for some time."""
+
+    def finish(self) -> None:
+        """Be done now."""
+
+
 class Server:
     """Settings, routes, logs and counters, and the set of open connections."""
 
@@ -87,13 +97,13 @@ class Server:
         self.router = router
         self.access_log = access_log
         self.clock = Clock(loop.now)
-        self.memo: HeadMemo[Head] = HeadMemo()
-        self.ready: HeadMemo[Ready] = HeadMemo()
+        self.ready: dict[bytes, Ready] = {}
         """Answers that may be given again to the same bytes, as long as they are fresh."""
+        self.memo = HeadMemo(self.ready)
         self.last_request = limits.keepalive_requests or sys.maxsize
         """With which of its requests a connection ends, counted from 1. 0 while draining."""
         self.tally = Tally()
-        self.connections: set[Connection] = set()
+        self.connections: set[Open] = set()
         self.under_way: dict[Connection, Request] = {}
         """Requests that handlers are busy with, the oldest first."""
         self.draining = False
@@ -105,8 +115,9 @@ class Server:
 
     def remember(self, head: Head, response: Response) -> None:
         """Keep an answer for the next request that is the same."""
-        log_ending = self._log_ending(head, response.status, response.length)
-        self.ready.keep(head.raw, Ready(head, response, log_ending))
+        if head.raw in self.memo:  # and forgotten with it
+            log_ending = self._log_ending(head, response.status, response.length)
+            self.ready[head.raw] = Ready(head, response, log_ending)
 
     def error(self, status: int) -> Response:
         """The page for a status, made once."""

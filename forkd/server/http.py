@@ -19,12 +19,9 @@ from forkd.server.context import (
 )
 from forkd.server.dispatch import dispatch
 from forkd.server.exchange import HttpExchange
-from forkd.server.states import State
+from forkd.server.states import DISCARD, EXCHANGE, HEAD, LINGER, SENDING
 
 log = logging.getLogger("forkd.server")
-
-_HEAD = State.HEAD
-"""Looking a member up in its enumeration takes longer than all else that a comparison needs."""
 
 
 class HttpConnection(Connection):
@@ -36,7 +33,7 @@ class HttpConnection(Connection):
 
     def received(self, data: bytes) -> None:
         state, server = self._state, self._server
-        if state is _HEAD:
+        if state is HEAD:
             ready = server.ready.get(data)
             if (
                 ready is not None
@@ -50,23 +47,23 @@ class HttpConnection(Connection):
             self.reader.receive(data)
             self._serve_pending()
             return
-        if state is State.LINGER:
+        if state is LINGER:
             patience = self.loop.now + LINGER_S
             self.loop.timers.set(self, min(patience, self._linger_until))
             return
         self.reader.receive(data)
-        if state is State.EXCHANGE and self._exchange is not None:
+        if state is EXCHANGE and self._exchange is not None:
             self._exchange.pump()
-        elif state is State.DISCARD:
+        elif state is DISCARD:
             self._discard()
-        if self.reader.buffered > READ_AHEAD and self._state is not _HEAD:
+        if self.reader.buffered > READ_AHEAD and self._state is not HEAD:
             self.pause_reading()
 
     def input_ended(self) -> None:
         self._half_closed = True
-        if self._state is State.EXCHANGE and self._exchange is not None:
+        if self._state is EXCHANGE and self._exchange is not None:
             self._exchange.input_ended()
-        elif self._state is not State.SENDING:
+        elif self._state is not SENDING:
             self.finish()
 
     def lost(self, error: OSError) -> None:
@@ -79,7 +76,7 @@ class HttpConnection(Connection):
             return  # an answer given inside the loop below has ended: that loop goes on
         self._serving = True
         try:
-            while self._state is _HEAD:
+            while self._state is HEAD:
                 try:
                     event = self.reader.next_event()
                 except ProtocolError as error:
@@ -157,7 +154,7 @@ class HttpConnection(Connection):
             self.send(response.wire)
         else:
             self._send_with_file(response.wire, file)
-        if self.queued or self._state is not _HEAD:
+        if self.queued or self._state is not HEAD:
             self.answered(response.status, ready.length, closing=False)
             return True
         tally.bytes_sent += ready.length
@@ -194,7 +191,7 @@ class HttpConnection(Connection):
             self.send(response.prefix + tail + response.body)
         else:
             self._send_with_file(response.prefix + tail, file)
-        if self._state is _HEAD and not (closing or self.queued or self.body_pending):
+        if self._state is HEAD and not (closing or self.queued or self.body_pending):
             # What `answered` comes to for most requests; `_serve_pending` goes on by itself.
             self._record(response.status, length)
         else:
@@ -221,7 +218,7 @@ class HttpConnection(Connection):
 
     def start(self, request: Request, job: Job) -> None:
         """Let a job make the answer."""
-        self._state = State.EXCHANGE
+        self._state = EXCHANGE
         self._exchange = exchange = HttpExchange(self, self._server, request, job)
         self._server.under_way[self] = request
         self.set_deadline()
@@ -241,10 +238,10 @@ class HttpConnection(Connection):
 
     def on_deadline(self, now: float) -> None:  # noqa: ARG002 the wheel gives it
         state = self._state
-        if state is _HEAD and self.reader.partial:
+        if state is HEAD and self.reader.partial:
             self.head = None
             self.reject(ProtocolError(408, "the head of the request came too slowly"))
-        elif state is State.EXCHANGE and self._exchange is not None and not self.queued:
+        elif state is EXCHANGE and self._exchange is not None and not self.queued:
             self._exchange.on_deadline()
         else:
             if self.queued:

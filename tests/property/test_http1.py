@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from forkd.errors import ProtocolError
 from forkd.proto.cgi import ResponseParser
 from forkd.proto.http1.body import ChunkedDecoder
-from forkd.proto.http1.head import Head, parse_head
+from forkd.proto.http1.head import parse_head
 from forkd.proto.http1.limits import HeadLimits
 from forkd.proto.http1.reader import HeadMemo
 from forkd.proto.http1.response import FINAL_CHUNK, chunk
@@ -102,7 +102,7 @@ def test_damaged_requests_of_the_corpus_give_the_same_events_however_they_arrive
 @FAST
 @given(WIRE)
 def test_a_memo_changes_nothing(wire: bytes) -> None:
-    memo: HeadMemo[Head] = HeadMemo()
+    memo: HeadMemo = HeadMemo()
     first = play([wire], memo=memo).signature()
     assert play([wire], memo=memo).signature() == first
 

@@ -8,7 +8,7 @@ Head. The same bytes give the same events, pieces joined, however they were cut 
 from __future__ import annotations
 
 import enum
-from typing import Final, TypeVar
+from typing import Any, Final
 
 from forkd.errors import ProtocolError
 from forkd.proto.http1.body import ChunkedDecoder, LengthDecoder
@@ -18,8 +18,10 @@ from forkd.proto.http1.syntax import BARE_LINE_END, refuse_fields, refuse_line
 
 _MEMO_HEAD = 4096
 """Longer heads are not remembered, bytes. A browser's has 0.5 to 2 KB."""
-_MEMO_BYTES = 3 << 19
-"""Of all of them together, 1.5 MiB: two or three thousand heads."""
+_MEMO_SIZE = 10 << 20
+"""Bytes of memory, about: 2,400 heads of a browser."""
+_HEADER_SIZE = 256
+"""What a header line takes beside its text: a pair, two bytes objects, a place in a dictionary."""
 
 
 class EndOfBody(enum.Enum):
@@ -31,25 +33,29 @@ class EndOfBody(enum.Enum):
 END_OF_BODY: Final = EndOfBody.END_OF_BODY
 
 
-T = TypeVar("T")
+class HeadMemo(dict[bytes, Head]):
+    """Heads by their bytes, within bounds. `get` is that of a dict, in C.
 
+    `dependent` holds what else is known of these heads, and is emptied with them.
+    """
 
-class HeadMemo(dict[bytes, T]):
-    """What is known of heads by their bytes, within bounds. `get` is that of a dict, in C."""
-
-    def __init__(self) -> None:
+    def __init__(self, dependent: dict[bytes, Any] | None = None) -> None:
         super().__init__()
-        self._bytes = 0
+        self._dependent = dependent
+        self._size = 0
 
-    def keep(self, data: bytes, known: T) -> None:
+    def keep(self, data: bytes, head: Head) -> None:
         if len(data) > _MEMO_HEAD:
             return
         # Emptied whole: what is of use comes back sooner than it could be kept track of.
-        if self._bytes + len(data) > _MEMO_BYTES:
+        size = len(data) + _HEADER_SIZE * len(head.headers)
+        if self._size + size > _MEMO_SIZE:
             self.clear()
-            self._bytes = 0
-        self._bytes += len(data)
-        self[data] = known
+            self._size = 0
+            if self._dependent is not None:
+                self._dependent.clear()
+        self._size += size
+        self[data] = head
 
 
 class RequestReader:
@@ -77,7 +83,7 @@ class RequestReader:
         "idle",
     )
 
-    def __init__(self, limits: HeadLimits, memo: HeadMemo[Head]) -> None:
+    def __init__(self, limits: HeadLimits, memo: HeadMemo) -> None:
         self._limits = limits
         self._memo = memo
         self._buffer: bytes | bytearray = b""

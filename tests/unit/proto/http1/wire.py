@@ -48,7 +48,7 @@ def play(
     pieces: Iterable[bytes],
     limits: HeadLimits | None = None,
     max_body: int | None = None,
-    memo: HeadMemo[Head] | None = None,
+    memo: HeadMemo | None = None,
 ) -> Transcript:
     """Feed the pieces one after the other and take all events after each."""
     reader = RequestReader(limits or HeadLimits(), HeadMemo() if memo is None else memo)
