@@ -16,7 +16,7 @@ PSS_GROWTH_FREE_BYTES = 3 << 20
 PSS_GROWTH_EACH_BYTES = 250
 """Of one worker from the end of the warm-up: so much, and so much for each conversation of all, but
 never more than the most. What is remembered of heads, paths and files fills up with what mutations
-make: 1 MiB after 3,000 conversations, 6 MiB after 40,000. Heads are most of it, up to 10 MiB."""
+make: 1 MiB after 3,000 conversations, 6 MiB after 40,000. Heads are most of it, up to 12 MiB."""
 
 IDLE_SHARE = 0.05
 """Of one CPU, for all processes together, when nobody asks for anything. The kernel counts in ticks
