@@ -2,12 +2,18 @@
 
 Callbacks run one after the other in one thread; none may block. An exception in one of them is
 logged and the loop goes on: this is the border that keeps one connection's fault from the others.
+
+The thread may change: what was asked for by `call_soon` runs when nothing of the loop is on the
+stack, so that another thread may `run` the loop in the middle of it, after `abandon`. Everything
+here but `post` is for the thread that runs the loop.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import select
+from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
@@ -36,7 +42,12 @@ class Loop:
         self._renewed: set[int] = set()
         """Watched anew since the events that are being handled were read."""
         self._at_rest: list[Callable[[], None]] = []
-        self._soon: list[Callable[[], None]] = []
+        self._soon: deque[Callable[[], None]] = deque()
+        self._posted: deque[Callable[[], None]] = deque()
+        self._bell = -1
+        """An eventfd(2) that rings for what is posted; -1 until something is."""
+        self._turn: object = None
+        """Stands for the call of `run` that the loop is in: only the last one goes on."""
         self._stopping = False
         self.timers = Wheel()
         self.now = monotonic()
@@ -69,17 +80,40 @@ class Loop:
         """Call this at the end of the turn, when no callback is on the stack."""
         self._soon.append(call)
 
+    def accept_posts(self) -> None:
+        """To be called once, before another thread posts."""
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.watch(self._bell, self._on_bell)
+
+    def post(self, call: Callable[[], None]) -> None:
+        """From any thread: call this in the loop. What one thread posts is called in its order."""
+        self._posted.append(call)
+        os.eventfd_write(self._bell, 1)
+
+    def abandon(self) -> None:
+        """The `run` under way returns when its present callback does. From any thread, while that
+        callback is one of `call_soon` which has let go of the loop."""
+        self._turn = None
+
     def stop(self) -> None:
         """Let `run` return when this turn is over."""
         self._stopping = True
 
+    @property
+    def stopped(self) -> bool:
+        return self._stopping
+
     def close(self) -> None:
         self._epoll.close()
+        if self._bell >= 0:
+            os.close(self._bell)
 
     def run(self) -> None:
+        """Serve until `stop`, or until another thread has taken the loop over."""
+        self._turn = turn = object()
         poll, ready, renewed, timers = self._epoll.poll, self._ready, self._renewed, self.timers
         rested = -_REST_S
-        while not self._stopping:
+        while not self._stopping and self._turn is turn:
             now = self.now
             if now - rested >= _REST_S:
                 rested = now
@@ -105,10 +139,17 @@ class Loop:
                     log.exception("fault in a callback of the loop fd=%d", fd)
             if timers.next_due <= now:
                 self._guard(self._fire)
-            while self._soon:
-                waiting, self._soon = self._soon, []
-                for call in waiting:
-                    self._guard(call)
+            while self._soon and self._turn is turn:
+                self._guard(self._soon.popleft())
+
+    def _on_bell(self, _mask: int) -> None:
+        try:
+            os.eventfd_read(self._bell)
+        except BlockingIOError:
+            return
+        # Those that are there now; more ring again.
+        for _ in range(len(self._posted)):
+            self.call_soon(self._posted.popleft())
 
     def _fire(self) -> None:
         self.timers.fire(self.now)

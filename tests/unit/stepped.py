@@ -24,10 +24,10 @@ class SteppedLoop(Loop):
             if fd not in self._renewed and (callback := self._ready.get(fd)) is not None:
                 callback(mask)
         self.timers.fire(self.now)
-        soon, self._soon = self._soon, []
-        for call in soon:
-            call()
-        return bool(events or soon)
+        soon = bool(self._soon)
+        while self._soon:
+            self._soon.popleft()()
+        return bool(events) or soon
 
     def settle(self) -> None:
         """Turn until nothing happens any more."""

@@ -1,0 +1,266 @@
+"""The threads of a process that runs code which may block: one of them runs the loop.
+
+A call of such code is made by the thread that runs the loop, as a plain call: most come back within
+microseconds, and the way through a queue to a second thread, with the fight of the two for the
+interpreter, would cost several times that. While the call lasts the loop is on offer. A watchman
+looks every few milliseconds; a call that he meets twice is taken for one that blocks, and another
+thread takes the loop over. The call does not notice: when it comes back, its thread finds the loop
+gone and joins those that wait for work.
+
+Code that has blocked is called in another thread from the start for some time afterwards (Pace), so
+that code which always blocks does not hold up the loop again and again. See decision 0011.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+from typing import Protocol
+
+from forkd.loop.loop import Loop
+
+log = logging.getLogger("forkd.threads")
+
+PATIENCE_S = 0.005
+"""A call that lasts from one look of the watchman to the next blocks."""
+_LOOKS_WITHOUT_CALLS = 40
+"""After so many the watchman sleeps until he is called."""
+_APART_S = 0.1
+_APART_MOST_S = 10.0
+"""How long code that blocked is kept from the loop's thread: at first, and at most."""
+
+
+class Pace:
+    """What is known of how long some code takes. One for each application."""
+
+    __slots__ = ("_apart_s", "apart_until")
+
+    def __init__(self) -> None:
+        self.apart_until = 0.0
+        """Monotonic seconds: until then it is called in a thread apart."""
+        self._apart_s = 0.0
+
+    def blocked(self, now: float) -> None:
+        """It has held the loop up. Twice in a row doubles the time apart."""
+        soon_again = now - self.apart_until < 2 * self._apart_s
+        self._apart_s = min(_APART_MOST_S, 2 * self._apart_s) if soon_again else _APART_S
+        self.apart_until = now + self._apart_s
+
+
+class Call(Protocol):
+    """A call of code that may block."""
+
+    pace: Pace
+
+    def run(self, stage: Stage) -> None:
+        """Made in some thread. What touches anything of the loop goes through the stage."""
+
+
+class Stage:
+    """A call's way back to the loop, used by the thread that makes the call."""
+
+    __slots__ = ("_call", "_crew", "_holds_loop")
+
+    def __init__(self, crew: Crew, call: Call, holds_loop: bool) -> None:
+        self._crew = crew
+        self._call = call
+        self._holds_loop = holds_loop
+
+    def do(self, act: Callable[[], None]) -> None:
+        """Have this done in the loop: at once where this thread still runs it, else soon.
+
+        What is done comes in the order of these calls. What it raises is logged.
+        """
+        if self._holds_loop:
+            if self._crew.take_back(self._call):
+                _guard(act)
+                self._crew.offer(self._call)
+                return
+            self._holds_loop = False
+        self._crew.loop.post(act)
+
+    def let_go(self) -> None:
+        """This thread is going to wait: let another one run the loop."""
+        if self._holds_loop:
+            self._holds_loop = False
+            if self._crew.take_back(self._call):
+                self._crew.pass_loop_on()
+
+    def perform(self) -> None:
+        """Make the call. What it raises has to be caught by it; here it is only logged."""
+        call, crew = self._call, self._crew
+        try:
+            call.run(self)
+        except BaseException:  # sys.exit() in it would end nothing but this thread
+            log.exception("fault in a call")
+        if self._holds_loop and crew.take_back(call):
+            crew.ended(call)
+        else:
+            crew.loop.post(partial(crew.ended, call))
+
+
+def _guard(act: Callable[[], None]) -> None:
+    try:
+        act()
+    except Exception:
+        log.exception("fault in what a call had done in the loop")
+
+
+class Crew:
+    """Makes calls, at most `size` at a time; others wait in order. For the loop's thread but where
+    a method says otherwise."""
+
+    def __init__(self, loop: Loop, size: int) -> None:
+        self.loop = loop
+        self._size = size
+        self._waiting: deque[Call] = deque()
+        self._under_way: set[Call] = set()
+        self._offer: list[Call] = []
+        """Holds a call while the loop may be taken over. Whoever takes it out has the loop:
+        list.append and list.remove are atomic, for items that compare by identity."""
+        self._watchman_is_awake = True
+        self._alarm = threading.Semaphore(0)
+        self._tasks: SimpleQueue[Call | None] = SimpleQueue()
+        """None: run the loop."""
+        self._idle = threading.Semaphore(0)
+        """Threads that wait for a task, as far as they are not meant for one already."""
+        self._over = threading.Event()
+        self._fault: BaseException | None = None
+        self._threads = 0
+
+    @property
+    def busy(self) -> int:
+        """Calls under way."""
+        return len(self._under_way)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for one of those to end."""
+        return len(self._waiting)
+
+    def run(self) -> None:
+        """Have the loop run, in threads that change, until it is stopped.
+
+        The caller only waits: its thread is the one that Python gives signals to, which must not be
+        in a call. What `Loop.run` raises comes through.
+        """
+        self.loop.accept_posts()
+        threading.Thread(target=self._watch, name="watchman", daemon=True).start()
+        self._give(None)
+        self._over.wait()
+        if self._fault is not None:
+            raise self._fault
+
+    def submit(self, call: Call) -> None:
+        """Make the call, soon: nothing of the loop is on the stack by then."""
+        if len(self._under_way) >= self._size:
+            self._waiting.append(call)
+        else:
+            self._start(call)
+
+    def withdraw(self, call: Call) -> bool:
+        """Do not make a call that is still waiting; whether it was."""
+        try:
+            self._waiting.remove(call)
+        except ValueError:
+            return False
+        return True
+
+    def ended(self, call: Call) -> None:
+        """A call is over: the next one has its thread."""
+        self._under_way.discard(call)
+        if self._waiting:
+            self._start(self._waiting.popleft())
+
+    def _start(self, call: Call) -> None:
+        self._under_way.add(call)
+        self.loop.call_soon(partial(self._make, call))
+
+    def _make(self, call: Call) -> None:
+        if self.loop.now < call.pace.apart_until:
+            self._give(call)
+            return
+        self.offer(call)
+        Stage(self, call, holds_loop=True).perform()
+
+    # From any thread, on its way between loop and call.
+
+    def offer(self, call: Call) -> None:
+        """From here on the loop may be taken over."""
+        self._offer.append(call)
+        if not self._watchman_is_awake:
+            self._watchman_is_awake = True
+            self._alarm.release()
+
+    def take_back(self, call: Call) -> bool:
+        """Whether the loop that this call offered is still there; who takes it has it."""
+        try:
+            self._offer.remove(call)
+        except ValueError:
+            return False
+        return True
+
+    def pass_loop_on(self) -> None:
+        """Let another thread run the loop, which has been taken out of the offer."""
+        self.loop.abandon()
+        self._give(None)
+
+    # Threads.
+
+    def _watch(self) -> None:
+        seen: Call | None = None
+        looks = 0
+        while not self._over.is_set():
+            self._alarm.acquire(timeout=PATIENCE_S)
+            try:
+                call = self._offer[0]
+            except IndexError:
+                call = None
+            looks = 0 if call is not None else looks + 1
+            if call is None:
+                seen = None
+                if looks >= _LOOKS_WITHOUT_CALLS:
+                    self._sleep()
+                    looks = 0
+            elif call is not seen:
+                seen = call
+            elif self.take_back(call):
+                seen = None
+                call.pace.blocked(self.loop.now)
+                self.pass_loop_on()
+
+    def _sleep(self) -> None:
+        self._watchman_is_awake = False
+        if not self._offer:  # else the offer was made before it could be seen that he sleeps
+            self._alarm.acquire()
+        self._watchman_is_awake = True
+
+    def _give(self, task: Call | None) -> None:
+        """Have a thread do this."""
+        if not self._idle.acquire(blocking=False):
+            self._threads += 1
+            name = f"thread {self._threads}"
+            threading.Thread(target=self._live, name=name, daemon=True).start()
+        self._tasks.put(task)
+
+    def _live(self) -> None:
+        while True:
+            task = self._tasks.get()
+            if task is None:
+                self._lead()
+            else:
+                Stage(self, task, holds_loop=False).perform()
+            self._idle.release()
+
+    def _lead(self) -> None:
+        try:
+            self.loop.run()
+        except BaseException as fault:
+            self._fault = fault
+            self._over.set()
+        if self.loop.stopped:
+            self._over.set()
