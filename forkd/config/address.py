@@ -32,6 +32,17 @@ class TcpAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class UdpAddress:
+    """The same for datagrams: UDP has ports of its own."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return str(TcpAddress(self.host, self.port))
+
+
+@dataclass(frozen=True, slots=True)
 class UnixAddress:
     """A unix socket by its path, absolute where it came from a file."""
 
@@ -51,7 +62,7 @@ class FdAddress:
         return f"fd:{self.name}"
 
 
-Address = TcpAddress | UnixAddress | FdAddress
+Address = TcpAddress | UdpAddress | UnixAddress | FdAddress
 
 
 def parse_address(text: str, root: str) -> Address:
@@ -67,6 +78,13 @@ def parse_address(text: str, root: str) -> Address:
             raise ValueError(f"expected the name of a systemd socket after fd:, not {name!r}")
         return FdAddress(name)
     return _parse_tcp(text)
+
+
+def of_protocol(address: Address, protocol: object) -> Address:
+    """What an address that was written means to a listener that speaks `protocol`."""
+    if protocol == "udp" and isinstance(address, TcpAddress):
+        return UdpAddress(address.host, address.port)
+    return address
 
 
 def check_unix_path(path: str) -> None:

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from forkd.config.address import Address, parse_address
-from forkd.config.names import parse_host
-from forkd.config.nodes import Data, Keys, Place
+from forkd.config.address import Address, of_protocol, parse_address
+from forkd.config.names import parse_host, parse_variable
+from forkd.config.nodes import Data, Keys, Place, Tree
+from forkd.config.routes import APPLICATION_ACTIONS
 from forkd.config.words import text_of
 
 Conflict = tuple[Keys, str]
 Places = Mapping[Keys, Place]
 
 
-def conflicts(data: Mapping[str, Data], places: Places, root: str) -> Iterator[Conflict]:
+def conflicts(data: Mapping[str, Data], tree: Tree, root: str) -> Iterator[Conflict]:
     """The values that cannot stand together, each at the later of the two."""
-    yield from _same_address(data.get("listen"), places, root)
-    yield from _same_host(data.get("sites"), places)
+    yield from _same_address(data.get("listen"), tree.places, root)
+    yield from _same_host(data.get("sites"), tree.places)
+    yield from _other_value(data.get("sites"), tree)
     if data.get("group") is not None and data.get("user") is None:
         yield ("group",), "a group needs a user (write user as well)"
 
@@ -29,13 +31,16 @@ def conflicts(data: Mapping[str, Data], places: Places, root: str) -> Iterator[C
 def _same_address(listen: Data, places: Places, root: str) -> Iterator[Conflict]:
     seen: dict[Address, Keys] = {}
     for keys, entry in _entries(("listen",), listen):
+        protocol = None
         if isinstance(entry, dict):
+            protocol = entry.get("protocol")
             keys, entry = (*keys, "address"), entry.get("address")
         text = text_of(entry)
         try:
-            address = parse_address(text, root) if text is not None else None
+            parsed = parse_address(text, root) if text is not None else None
         except ValueError:
             continue
+        address = of_protocol(parsed, protocol) if parsed is not None else None
         if address in seen:
             yield (
                 keys,
@@ -67,6 +72,50 @@ def _same_host(sites: Data, places: Places) -> Iterator[Conflict]:
                     f"{host} is named twice: the first is on line {_line(places, seen[host])}",
                 )
             seen.setdefault(host, host_keys)
+
+
+def _other_value(sites: Data, tree: Tree) -> Iterator[Conflict]:
+    """Variables to which two applications give different values.
+
+    The values are not shown, since they may be secrets.
+    """
+    seen: dict[str, tuple[Keys, str]] = {}
+    for keys, name, value in _variables(sites):
+        if tree.is_spoilt(keys):
+            continue
+        first, known = seen.setdefault(name, (keys, value))
+        if value != known:
+            yield (
+                keys,
+                f"{name} has another value on line {_line(tree.places, first)} "
+                f"({'.'.join(map(str, first))}): applications share one environment "
+                "(give both the same value)",
+            )
+
+
+def _variables(sites: Data) -> Iterator[tuple[Keys, str, str]]:
+    """The variables that applications are given, in the order of the file."""
+    for keys, env in _environments(sites):
+        for name, entry in env.items():
+            value = text_of(entry)
+            try:
+                parse_variable(name)
+            except ValueError:
+                continue
+            if value is not None:
+                yield (*keys, name), name, value
+
+
+def _environments(sites: Data) -> Iterator[tuple[Keys, dict[str, Data]]]:
+    """The env of each route that is an application."""
+    for site_keys, site in _entries(("sites",), sites):
+        routes = site.get("routes") if isinstance(site, dict) else None
+        for pattern, route in routes.items() if isinstance(routes, dict) else ():
+            if not isinstance(route, dict) or not route.keys() & APPLICATION_ACTIONS:
+                continue
+            env = route.get("env")
+            if isinstance(env, dict):
+                yield (*site_keys, "routes", pattern, "env"), env
 
 
 def _entries(keys: Keys, value: Data) -> list[tuple[Keys, Data]]:

@@ -81,7 +81,7 @@ def load_text(text: str, file: str | os.PathLike[str], environ: Mapping[str, str
         raise ConfigError([*found, problem(name, (), mark, message)])
     directory = os.path.dirname(os.path.abspath(name))
     context = Context(directory, _root(data, tree, directory), environ)
-    for keys, message in conflicts(data, tree.places, context.root or "/"):
+    for keys, message in conflicts(data, tree, context.root or "/"):
         found.append(problem(name, keys, tree.places[keys].value, message))
     try:
         settings = Settings.model_validate(data, context=context)

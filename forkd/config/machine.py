@@ -51,17 +51,33 @@ def absolute(value: object, context: Context) -> Path:
 def existing(value: object, context: Context) -> Path:
     """The absolute path of a file or directory that is there."""
     path = absolute(value, context)
-    if context.root is None and not os.path.isabs(_path_text(value)):
-        return path
+    if _is_located(value, context):
+        mode = _mode(path, "file or directory")
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+            raise ValueError(f"expected a directory or a file, and {path} is neither")
+    return path
+
+
+def existing_directory(value: object, context: Context) -> Path:
+    """The absolute path of a directory that is there."""
+    path = absolute(value, context)
+    if _is_located(value, context) and not stat.S_ISDIR(_mode(path, "directory")):
+        raise ValueError(f"expected a directory, and {path} is none")
+    return path
+
+
+def _is_located(value: object, context: Context) -> bool:
+    """Whether it is known where a path is."""
+    return context.root is not None or os.path.isabs(_path_text(value))
+
+
+def _mode(path: Path, noun: str) -> int:
     try:
-        mode = path.stat().st_mode
+        return path.stat().st_mode
     except FileNotFoundError:
-        raise ValueError(f"no such file or directory: {path}") from None
+        raise ValueError(f"no such {noun}: {path}") from None
     except OSError as error:
         raise ValueError(f"{path} cannot be used: {error.strerror}") from None
-    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
-        raise ValueError(f"expected a directory or a file, and {path} is neither")
-    return path
 
 
 def control_path(value: object, context: Context) -> Path:

@@ -13,13 +13,15 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic.functional_validators import BeforeValidator
 
-from forkd.config import fields, machine, names
-from forkd.config.address import Address, UnixAddress
+from forkd.config import fields, machine, names, targets
+from forkd.config.address import Address, UnixAddress, of_protocol
 from forkd.config.fields import MAY_BE_BLANK, Block, OneOrMany, default, required
-from forkd.config.routes import ROUTE_LATER, Route, RouteField
+from forkd.config.routes import ROUTE_LATER, Route, RouteField, Switch
+from forkd.config.targets import Target
 from forkd.config.words import describe, parse_text, text_of
 
 MAX_WORKERS: Final = 512
+MAX_THREADS: Final = 1024
 _OCTAL: Final = re.compile(r"(?:0o)?([0-7]{1,4})")
 
 
@@ -35,14 +37,15 @@ def _read_mode(value: object) -> int:
 class Listen(Block):
     """One listener. A text or a port alone is its address."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"tls", "handler", "path", "proxy_protocol"})
+    later: ClassVar[frozenset[str]] = frozenset({"tls", "proxy_protocol"})
 
+    protocol: Annotated[
+        Literal["http", "tcp", "udp"],
+        fields.choice("http", "tcp", "udp", later=("fastcgi", "scgi")),
+    ] = default("http", "What clients speak: http, or what the class of `handler` makes of it.")
     address: Annotated[
         Address, fields.PlacedKind(machine.listen_address, {"type": ["string", "integer"]})
     ] = required("IP:port, *:port, unix:/path or fd:NAME, the name of a systemd socket.")
-    protocol: Annotated[
-        Literal["http"], fields.choice("http", later=("fastcgi", "scgi", "tcp", "udp"))
-    ] = default("http", "What clients speak.")
     mode: Annotated[int, fields.Kind(_read_mode, {"type": ["string", "integer"]})] = Field(
         default=0o660,
         description="Permissions of a unix socket, in octal digits.",
@@ -53,6 +56,20 @@ class Listen(Block):
     )
     group: Annotated[str, fields.GROUP] | None = Field(
         default=None, description="Group of a unix socket; left out, the group of the workers."
+    )
+    handler: (
+        Annotated[Target, fields.named(targets.parse_class, type="string", pattern=targets.PATTERN)]
+        | None
+    ) = Field(
+        default=None,
+        validate_default=True,
+        description="For tcp and udp: a subclass of socketserver's request handlers, module:Class.",
+    )
+    path: Annotated[tuple[Annotated[Path, fields.DIRECTORY], ...], OneOrMany("a directory")] = (
+        Field(
+            default=(),
+            description="Directories in which the module of the handler is looked for first.",
+        )
     )
 
     @model_validator(mode="before")
@@ -69,13 +86,37 @@ class Listen(Block):
             raise ValueError("only for an address that begins with unix:")
         return value
 
+    @field_validator("address", mode="after")
+    @classmethod
+    def _udp_has_ports_of_its_own(cls, address: Address, info: ValidationInfo) -> Address:
+        return of_protocol(address, info.data.get("protocol"))
+
+    @field_validator("handler", mode="after")
+    @classmethod
+    def _who_answers(cls, handler: Target | None, info: ValidationInfo) -> Target | None:
+        protocol = info.data.get("protocol")
+        if handler is not None and protocol == "http":
+            raise ValueError("only with protocol: tcp or udp (for http, write it into a route)")
+        if handler is None and protocol in ("tcp", "udp"):
+            raise ValueError(f'protocol {protocol} needs a handler such as "mymodule:MyHandler"')
+        return handler
+
+    @field_validator("path", mode="after")
+    @classmethod
+    def _only_handlers_are_imported(
+        cls, path: tuple[Path, ...], info: ValidationInfo
+    ) -> tuple[Path, ...]:
+        if info.data.get("handler", True) is None:
+            raise ValueError("only with a handler")
+        return path
+
 
 class Workers(Block):
     """The pool of processes that serve."""
 
     later: ClassVar[frozenset[str]] = frozenset(
-        {"threads", "request_timeout", "max_requests", "max_requests_jitter", "max_rss"}
-        | {"min", "max", "idle_timeout", "dev"}
+        {"request_timeout", "max_requests", "max_requests_jitter", "max_rss"}
+        | {"min", "max", "idle_timeout"}
     )
 
     count: Annotated[
@@ -84,8 +125,14 @@ class Workers(Block):
             1, MAX_WORKERS, f"a number of workers from 1 to {MAX_WORKERS}, or auto"
         ),
     ] = default("auto", f"How many workers run, 1 to {MAX_WORKERS}; auto: one for each CPU.")
+    threads: Annotated[
+        int, fields.whole(1, MAX_THREADS, f"a number of threads from 1 to {MAX_THREADS}")
+    ] = default(8, "Threads for blocking application code; static files and programs need none.")
     preload: Annotated[Literal[False], fields.only_false()] = default(
         False, "Whether applications are imported once and shared by all workers."
+    )
+    dev: Switch = default(
+        False, "Whether a change to the source of an application reloads, for development."
     )
     boot_timeout: Annotated[float, fields.duration()] = default(
         "30s", "Seconds from the start of a worker until it must be ready."

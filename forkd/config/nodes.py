@@ -64,6 +64,10 @@ class Tree:
     places: dict[Keys, Place] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
+    def is_spoilt(self, keys: Keys) -> bool:
+        """Whether the value at `keys`, or what holds it, is not what was meant."""
+        return any(fault.spoils and keys[: len(fault.keys)] == fault.keys for fault in self.faults)
+
 
 class SyntaxFault(Exception):
     """The text is not YAML. One fault, since nothing after it can be trusted."""

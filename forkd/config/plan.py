@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from forkd.config.address import Address
+from forkd.config.address import Address, FdAddress
 from forkd.config.model import Settings
 
 
@@ -38,8 +38,16 @@ def plan_reload(old: Settings, new: Settings) -> ReloadPlan:
 
 
 def _refused(old: Settings, new: Settings) -> list[str]:
+    kinds = {listen.address: listen.protocol == "udp" for listen in old.listen}
+    changed = [
+        f"listen cannot change between datagrams and connections at {listen.address} by a reload "
+        f"(take another {'name' if isinstance(listen.address, FdAddress) else 'path'}, "
+        "or stop forkd and start it again)"
+        for listen in new.listen
+        if kinds.get(listen.address, listen.protocol == "udp") != (listen.protocol == "udp")
+    ]
     pairs = (("control", old.control, new.control), ("pid_file", old.pid_file, new.pid_file))
-    return [
+    return changed + [
         f"{name} cannot change by a reload: it is {before or 'not set'} "
         f"(keep it, or stop forkd and start it again with {after or 'none'})"
         for name, before, after in pairs

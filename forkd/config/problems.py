@@ -35,12 +35,11 @@ def problem(file: str, keys: Keys, mark: Mark, message: str) -> Problem:
 
 def problems(error: ValidationError, tree: Tree, file: str) -> Iterator[Problem]:
     """The problems of one validation, but for those of values that are known to be spoilt."""
-    spoilt = {fault.keys for fault in tree.faults if fault.spoils}
     for detail in error.errors(include_url=False):
         keys, mark, message = _locate(detail, tree)
         # What is wrong with a key stays wrong whatever its value was meant to be.
         judged = keys[:-1] if detail["type"] in ("extra_forbidden", "later") else keys
-        if not any(judged[:length] in spoilt for length in range(len(judged) + 1)):
+        if not tree.is_spoilt(judged):
             yield problem(file, keys, mark, message)
 
 

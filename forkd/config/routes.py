@@ -12,8 +12,9 @@ from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 from pydantic.functional_validators import BeforeValidator
 from pydantic_core import PydanticCustomError
 
-from forkd.config import fields, names
+from forkd.config import fields, names, targets
 from forkd.config.fields import Block, OneOrMany, default, required
+from forkd.config.targets import Target
 from forkd.config.words import describe, nearest, one_of, parse_choice
 
 FieldName = Annotated[str, fields.named(names.parse_field_name)]
@@ -30,7 +31,7 @@ REDIRECTS: Final = ("301", "302", "303", "307", "308")
 ROUTE_LATER: Final = frozenset(
     {"allow", "deny", "auth", "forward_auth", "limit", "compress", "rewrite", "timeout"}
 )
-LATER_ACTIONS: Final = ("fastcgi", "scgi", "wsgi", "handler", "pages", "metrics", "health")
+LATER_ACTIONS: Final = ("fastcgi", "scgi", "metrics", "health")
 
 
 class HeaderChanges(Block):
@@ -119,6 +120,50 @@ class CgiRoute(RouteOptions):
     )
 
 
+class ApplicationRoute(RouteOptions):
+    """What applications that are imported into the workers have in common."""
+
+    path: Annotated[tuple[Annotated[Path, fields.DIRECTORY], ...], OneOrMany("a directory")] = (
+        Field(default=(), description="Directories in which modules are looked for first.")
+    )
+    env: dict[Variable, Text] = default(
+        {}, "Variables that are set before the application is imported."
+    )
+
+
+class WsgiRoute(ApplicationRoute):
+    """An application, PEP 3333."""
+
+    action = "wsgi"
+
+    wsgi: Annotated[
+        Target, fields.named(targets.parse_callable, type="string", pattern=targets.PATTERN)
+    ] = required("The application: module:callable, or module:factory() for what that returns.")
+
+
+class HandlerRoute(ApplicationRoute):
+    """A subclass of http.server.BaseHTTPRequestHandler."""
+
+    action = "handler"
+
+    handler: Annotated[
+        Target, fields.named(targets.parse_class, type="string", pattern=targets.PATTERN)
+    ] = required("The class: module:Class.")
+    strip_prefix: Switch = default(
+        False, "Whether the class sees paths without the prefix of the route."
+    )
+
+
+class PagesRoute(RouteOptions):
+    """Python files that answer."""
+
+    action = "pages"
+
+    pages: Annotated[Path, fields.DIRECTORY] = required(
+        "The directory of pages: files NAME.py that define application."
+    )
+
+
 def _redirect_status(value: object) -> int:
     return int(parse_choice(value, REDIRECTS))
 
@@ -189,10 +234,18 @@ def _later_action(value: dict[str, object]) -> str | None:
 Route = (
     Annotated[StaticRoute, Tag("<static>")]
     | Annotated[CgiRoute, Tag("<cgi>")]
+    | Annotated[WsgiRoute, Tag("<wsgi>")]
+    | Annotated[HandlerRoute, Tag("<handler>")]
+    | Annotated[PagesRoute, Tag("<pages>")]
     | Annotated[RedirectRoute, Tag("<redirect>")]
     | Annotated[RespondRoute, Tag("<respond>")]
 )
 
-ACTIONS: Final = tuple(sorted(get_args(member)[0].action for member in get_args(Route)))
+_MODELS: Final = tuple(get_args(member)[0] for member in get_args(Route))
+
+ACTIONS: Final = tuple(sorted(model.action for model in _MODELS))
+APPLICATION_ACTIONS: Final = frozenset(
+    model.action for model in _MODELS if issubclass(model, ApplicationRoute)
+)
 
 RouteField = Annotated[Route, Discriminator(_tag), BeforeValidator(_has_one_action)]

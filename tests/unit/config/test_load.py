@@ -9,7 +9,15 @@ import pytest
 from forkd.config.address import TcpAddress
 from forkd.config.load import find_control, load, load_text
 from forkd.config.model import Settings
-from forkd.config.routes import CgiRoute, RespondRoute, StaticRoute
+from forkd.config.routes import (
+    CgiRoute,
+    HandlerRoute,
+    PagesRoute,
+    RespondRoute,
+    StaticRoute,
+    WsgiRoute,
+)
+from forkd.config.targets import Target
 from forkd.errors import ConfigError
 
 SITES = "sites: [{routes: {/: {respond: x}}}]\n"
@@ -32,7 +40,7 @@ def test_the_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     assert (settings.user, settings.group, settings.pid_file) == (None, None, None)
     assert [one.address for one in settings.listen] == [TcpAddress("127.0.0.1", 8080)]
     workers = settings.workers
-    assert (workers.count, workers.preload) == ("auto", False)
+    assert (workers.count, workers.threads, workers.preload) == ("auto", 8, False)
     assert (workers.boot_timeout, workers.hang_timeout, workers.shutdown_timeout) == (30, 15, 30)
     assert settings.limits.model_dump() == {
         "header_timeout": 10.0,
@@ -119,6 +127,59 @@ def test_numbers_and_booleans_are_text_where_text_is_expected(tmp_path: Path) ->
     assert (program.env, program.pass_env) == ({"V": "1.10", "D": "true"}, ("HOME",))
 
 
+def test_applications_are_named_by_what_is_imported_and_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "apps").mkdir()
+    text = (
+        "sites: [{routes: {"
+        '/a/: {wsgi: "myapp:create_app()", path: [apps, .], env: {MODE: 1.10}},'
+        "/h/: {handler: mymodule:Outer.Inner, path: apps, strip_prefix: on},"
+        "/p/: {pages: apps},"
+        "/b/: {wsgi: m:a}}}]\n"
+    )
+    routes = settings_of(text, tmp_path).sites[0].routes
+    application, handler, pages, least = (routes[key] for key in ("/a/", "/h/", "/p/", "/b/"))
+    assert isinstance(application, WsgiRoute)
+    assert application.wsgi == Target("myapp", "create_app", factory=True)
+    assert application.path == (tmp_path / "apps", tmp_path)
+    assert application.env == {"MODE": "1.10"}
+    assert isinstance(handler, HandlerRoute)
+    assert handler.handler == Target("mymodule", "Outer.Inner", factory=False)
+    assert (handler.path, handler.strip_prefix) == ((tmp_path / "apps",), True)
+    assert isinstance(pages, PagesRoute)
+    assert pages.pages == tmp_path / "apps"
+    assert isinstance(least, WsgiRoute)
+    assert (least.path, least.env) == ((), {})
+
+
+@pytest.mark.parametrize("second", ["static: .", "wsgi: m:b", "wsgi: m:b, env: {B: x}"])
+def test_routes_that_say_nothing_else_of_a_variable_stand_together(
+    second: str, tmp_path: Path
+) -> None:
+    text = f"sites: [{{routes: {{/a/: {{wsgi: m:a, env: {{A: x}}}}, /b/: {{{second}}}}}}}]\n"
+    assert len(settings_of(text, tmp_path).sites[0].routes) == 2
+
+
+def test_the_values_of_variables_that_differ_are_not_shown(tmp_path: Path) -> None:
+    text = (
+        "sites: [{routes: {\n"
+        "/a/: {wsgi: m:a, env: {KEY: secret}},\n"
+        "/b/: {handler: m:H, env: {KEY: hidden}}}}]\n"
+    )
+    assert lines_of(text, tmp_path) == [
+        "3:32: sites.0.routes./b/.env.KEY: KEY has another value on line 2 "
+        "(sites.0.routes./a/.env.KEY): applications share one environment "
+        "(give both the same value)"
+    ]
+
+
+def test_one_environment_may_be_shared_by_an_alias(tmp_path: Path) -> None:
+    text = (
+        "sites: [{routes: {"
+        "/a/: {wsgi: m:a, env: &env {A: x}}, /b/: {handler: m:H, env: {<<: *env, B: y}}}}]\n"
+    )
+    assert len(settings_of(text, tmp_path).sites[0].routes) == 2
+
+
 def test_routes_keep_the_order_of_the_file(tmp_path: Path) -> None:
     text = "sites: [{routes: {/b: {respond: x}, /a: {respond: x}, /c/: {respond: x}}}]"
     assert list(settings_of(text, tmp_path).sites[0].routes) == ["/b", "/a", "/c/"]
@@ -169,7 +230,10 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
 
 
 def test_a_wrong_root_is_the_only_thing_said_of_relative_paths(tmp_path: Path) -> None:
-    text = "root: nowhere\nsites: [{routes: {/: {static: html}}}]\n"
+    text = (
+        "root: nowhere\nsites: [{routes: {/: {static: html}, /p/: {pages: html},"
+        ' /w/: {wsgi: "m:a", path: html}}}]\n'
+    )
     assert lines_of(text, tmp_path) == [f"1:7: root: no such directory: {tmp_path}/nowhere"]
 
 

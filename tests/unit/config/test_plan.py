@@ -30,6 +30,31 @@ def test_a_listener_is_kept_when_only_its_options_differ() -> None:
     assert plan.open == plan.close == ()
 
 
+def test_udp_has_ports_of_its_own() -> None:
+    plan = plan_reload(
+        settings("listen: 127.0.0.1:1"),
+        settings("listen: [127.0.0.1:1, {address: '127.0.0.1:1', protocol: udp, handler: 'm:C'}]"),
+    )
+    assert [str(address) for address in plan.keep] == ["127.0.0.1:1"]
+    assert [str(address) for address in plan.open] == ["127.0.0.1:1"]
+    assert plan.refused == ()
+
+
+def test_a_socket_for_connections_does_not_become_one_for_datagrams() -> None:
+    handler = "handler: 'm:C'"
+    before = settings(
+        f"listen: [unix:/s, {{address: fd:a, protocol: udp, {handler}}}, "
+        f"{{address: unix:/t, protocol: tcp, {handler}}}]"
+    )
+    after = settings(f"listen: [{{address: unix:/s, protocol: udp, {handler}}}, fd:a, unix:/t]")
+    assert plan_reload(before, after).refused == (
+        "listen cannot change between datagrams and connections at unix:/s by a reload "
+        "(take another path, or stop forkd and start it again)",
+        "listen cannot change between datagrams and connections at fd:a by a reload "
+        "(take another name, or stop forkd and start it again)",
+    )
+
+
 def test_the_places_of_control_socket_and_pid_file_cannot_change() -> None:
     plan = plan_reload(settings("control: /a"), settings("control: /b\npid_file: /p"))
     assert plan.refused == (
