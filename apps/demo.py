@@ -1,0 +1,75 @@
+"""A small site on forkd.app: a page with a form, a JSON route and a streamed one.
+
+Served by a route such as `/demo/: {wsgi: "demo:app", path: [apps]}`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from html import escape
+
+from forkd.app import App, Request, Response, abort, redirect
+
+STYLE = "body{font:1.1em/1.5 sans-serif;max-width:36em;margin:3em auto;padding:0 1em}"
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>{style}</style>
+<h1>{title}</h1>
+{content}
+"""
+
+app = App(max_body=64 * 1024)
+
+
+def page(title: str, content: str) -> str:
+    return PAGE.format(title=escape(title), style=STYLE, content=content)
+
+
+@app.get("/")
+def home(request: Request) -> str:
+    form = f"""<form method="post" action="{request.url_for("greet")}">
+<p><label>Your name: <input name="name" required maxlength="80" autofocus></label>
+<button>Say hello</button></p>
+</form>
+<ul>
+<li><a href="{request.url_for("square", number=12)}">The square of 12</a>, as JSON</li>
+<li><a href="{request.url_for("countdown")}">A countdown</a>, streamed</li>
+</ul>"""
+    name = request.cookies.get("name")
+    return page(f"Hello, {name}!" if name else "Hello!", form)
+
+
+@app.post("/greet")
+def greet(request: Request) -> Response:
+    name = request.form.get("name", "").strip()
+    if not 0 < len(name) <= 80:
+        abort(400, "A name has 1 to 80 characters.")
+    response = redirect(request.url_for("home"))
+    response.set_cookie("name", name, path=request.url_for("home"), max_age=3600)
+    return response
+
+
+@app.get("/square/{number:int}")
+def square(_: Request, number: int) -> dict[str, int]:
+    if number > 10**9:
+        abort(400, "Give a number up to 1000000000.")
+    return {"number": number, "square": number * number}
+
+
+@app.get("/countdown")
+def countdown(request: Request) -> Iterator[str]:
+    yield page("Countdown", "<p>")
+    for number in range(5, 0, -1):
+        yield f"{number} ...\n"
+        time.sleep(0.5)
+    yield f'Done. <a href="{request.url_for("home")}">Back</a></p>\n'
+
+
+@app.error(404)
+def missing(request: Request, _: Exception) -> str:
+    home_page = request.url_for("home")
+    return page("Not here", f'<p>No such page. <a href="{home_page}">Back</a></p>')
