@@ -6,7 +6,7 @@ and the job feeds it from whatever it waits for (a program, a socket, a thread).
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
@@ -63,7 +63,7 @@ class Request:
     def id(self) -> str:
         """Names the request in logs and to programs: 16 hexadecimal digits, made when asked for."""
         if not self._id:
-            self._id = secrets.token_hex(8)
+            self._id = os.urandom(8).hex()
         return self._id
 
 
@@ -153,8 +153,21 @@ class Exchange(Protocol):
     def begin(self, status: int, reason: bytes, headers: Headers, length: int | None) -> None:
         """Send the head. Without a length the body is chunked (HTTP/1.1) or ended by closing."""
 
+    def begin_raw(self, status: int, data: bytes, length: int | None, closes: bool) -> None:
+        """Send a head that is whole already, as it is; what is written then is sent as it is too.
+
+        length: bytes of the body. Without one the body says itself where it ends, or `closes` and
+        ends with the connection.
+        """
+
+    def close_after(self) -> None:
+        """End the connection with this answer, although its head did not say so."""
+
     def write(self, data: bytes) -> None:
         """Send a piece of the body."""
+
+    def send_file(self, file: FileRange) -> None:
+        """Send a range of a file as a piece of the body of known length. Takes the file over."""
 
     def finish(self) -> None:
         """The body is complete. The exchange is over."""

@@ -35,6 +35,8 @@ class SiteRoutes:
             return Match(route, path, "")
         if self._suffixes and (match := self._by_suffix(path)):
             return match
+        if path + "/" in self._prefixes:
+            return None  # redirected there, also where a shorter prefix would take it
         end = len(path)
         while (end := path.rfind("/", 0, end)) >= 0:
             if route := self._prefixes.get(path[: end + 1]):

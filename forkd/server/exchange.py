@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from forkd.errors import ProtocolError
 from forkd.handlers.base import Headers, Job, Request, Response, apply_rules
 from forkd.loop.loop import Loop
+from forkd.loop.stream import FileRange
 from forkd.proto.http1.head import Head
 from forkd.proto.http1.reader import END_OF_BODY
 from forkd.proto.http1.response import CONTINUE, FINAL_CHUNK, chunk, make_prefix
@@ -34,6 +35,7 @@ class HttpExchange:
         "_closing",
         "_connection",
         "_continued",
+        "_frames_itself",
         "_job",
         "_left",
         "_over",
@@ -63,6 +65,8 @@ class HttpExchange:
         """0 until the head has gone out."""
         self._closing = False
         self._chunked = False
+        self._frames_itself = False
+        """The job's own bytes say where the answer ends."""
         self._silent = False
         """Nothing of what the job writes is sent: HEAD, 204, 304, and beyond Content-Length."""
         self._left: int | None = None
@@ -110,6 +114,21 @@ class HttpExchange:
         prefix = make_prefix(status, own, reason)
         self._connection.send(prefix + self._tail(head))
 
+    def begin_raw(self, status: int, data: bytes, length: int | None, closes: bool) -> None:
+        if self._over:
+            return
+        head = self._connection.head
+        assert head is not None
+        self._status = status
+        self._silent = head.method == "HEAD" or status in (204, 304)
+        self._closing = closes or self._connection.must_close()
+        self._left = None if self._silent else length
+        self._frames_itself = not closes
+        self._connection.send(data)
+
+    def close_after(self) -> None:
+        self._closing = True
+
     def _tail(self, head: Head) -> bytes:
         clock = self._server.clock
         clock.tick(self.loop.now)
@@ -134,6 +153,15 @@ class HttpExchange:
         if data:
             self._connection.send(chunk(data) if self._chunked else data)
 
+    def send_file(self, file: FileRange) -> None:
+        if self._over or self._silent or self._left is None or file.count > self._left:
+            # A body of its own framing is nothing that sendfile(2) can make.
+            file.close()
+            return
+        self._left -= file.count
+        self._sent += file.count
+        self._connection.send_file(file)
+
     def finish(self) -> None:
         if self._over:
             return
@@ -154,7 +182,8 @@ class HttpExchange:
     def _break(self) -> None:
         """End an answer that has begun and will never be whole, so that the client can tell."""
         self._end()
-        if self._chunked or self._left is not None or self._silent:
+        framed = self._chunked or self._frames_itself or self._left is not None
+        if framed or self._silent:
             self._connection.answered(self._status, self._sent, closing=True)
         else:
             # Only the close would end this body: an orderly one would say that it is whole.

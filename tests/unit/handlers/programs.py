@@ -10,6 +10,7 @@ from forkd.config.routes import CgiRoute
 from forkd.handlers.base import Headers, Request, Response
 from forkd.handlers.cgi_job import CgiJob
 from forkd.handlers.programs import Ended, Program, Running, Watcher
+from forkd.loop.stream import FileRange
 from tests.unit.handlers.requests import request
 from tests.unit.stepped import SteppedLoop
 
@@ -84,6 +85,16 @@ class FakeExchange:
         self.length = length
         self.calls.append(f"begin {status}{' ' + reason.decode() if reason else ''}")
         self.headers = list(headers)
+
+    def begin_raw(self, status: int, data: bytes, length: int | None, closes: bool) -> None:
+        raise AssertionError(f"a program has its head made: {status} {data!r} {length} {closes}")
+
+    def close_after(self) -> None:
+        raise AssertionError("a program has no say in the connection")
+
+    def send_file(self, file: FileRange) -> None:
+        file.close()
+        raise AssertionError("a program has no files to send")
 
     def write(self, data: bytes) -> None:
         self.body += data

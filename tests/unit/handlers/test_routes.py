@@ -18,10 +18,8 @@ PATTERNS = ["/", "/exact", "/a/", "/a/b/", "*.php", "*.tar.gz", "*.gz", "/cgi-bi
         ("/exact", "/exact", "/exact", "", 0),
         ("/exact/", "/", "", "/exact/", 0),
         ("/exactly", "/", "", "/exactly", 0),
-        ("/a", "/", "", "/a", 0),
         ("/a/", "/a/", "/a", "/", 0),
         ("/a/c", "/a/", "/a", "/c", 0),
-        ("/a/b", "/a/", "/a", "/b", 0),
         ("/a/b/", "/a/b/", "/a/b", "/", 0),
         ("/a/b/c/d", "/a/b/", "/a/b", "/c/d", 0),
         ("/ab/c", "/", "", "/ab/c", 0),
@@ -55,6 +53,15 @@ def test_the_order_in_the_file_does_not_matter() -> None:
         assert first is not None
         assert second is not None
         assert first.route.pattern == second.route.pattern
+
+
+def test_a_prefix_without_its_slash_is_not_taken_by_a_shorter_one() -> None:
+    """It is redirected to the prefix."""
+    site = SiteRoutes((), [route(pattern) for pattern in ("/", "/a/", "/a/b/", "/c/", "/c")])
+    assert [site.find(path) for path in ("/a", "/a/b")] == [None] * 2
+    match = site.find("/c")
+    assert match is not None
+    assert match.route.pattern == "/c"
 
 
 def test_a_path_that_no_route_takes_is_not_found() -> None:

@@ -252,3 +252,82 @@ def test_redirects_in_a_circle_end(scene: MakeScene) -> None:
     one = scene({"/": jobs})
     assert one.ask().reply().status == 500
     assert len(jobs.made) == 11
+
+
+RAW = b"HTTP/1.1 299 Own\r\nX-A:b\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "pieces", "length", "closes", "kept"),
+    [
+        (RAW + b"Content-Length: 4\r\n\r\n", (b"ab", b"cd"), 4, False, True),
+        (RAW + b"Content-Length: 0\r\n\r\n", (), 0, False, True),
+        (RAW + b"Transfer-Encoding: chunked\r\n\r\n", (b"1\r\na\r\n0\r\n\r\n",), None, False, True),
+        (RAW + b"\r\n", (b"to the end",), None, True, False),
+        (RAW + b"Content-Length: 1\r\n\r\n", (b"x",), 1, True, False),
+    ],
+)
+def test_a_raw_answer_goes_out_as_it_is(
+    scene: MakeScene,
+    head: bytes,
+    pieces: tuple[bytes, ...],
+    length: int | None,
+    closes: bool,
+    kept: bool,
+) -> None:
+    jobs = Jobs()
+    one = scene({"/": jobs})
+    one.ask()
+    exchange = jobs.last.exchange
+    exchange.begin_raw(299, head, length, closes)
+    assert exchange.begun
+    for piece in pieces:
+        exchange.write(piece)
+    exchange.finish()
+    assert one.read() == head + b"".join(pieces)
+    assert one.ended is not kept
+    assert one.lines() == [f'"GET / HTTP/1.1" 299 {len(b"".join(pieces))} "-" "-"']
+
+
+def test_a_raw_answer_may_close_although_it_did_not_say_so(scene: MakeScene) -> None:
+    jobs = Jobs()
+    one = scene({"/": jobs})
+    one.ask()
+    jobs.last.exchange.begin_raw(200, RAW + b"Content-Length: 0\r\n\r\n", 0, False)
+    jobs.last.exchange.close_after()
+    jobs.last.exchange.finish()
+    assert one.read().endswith(b"\r\n\r\n")
+    assert one.ended
+
+
+def test_a_raw_answer_to_head_has_no_body(scene: MakeScene) -> None:
+    jobs = Jobs()
+    one = scene({"/": jobs})
+    one.ask(method="HEAD")
+    head = RAW + b"Content-Length: 4\r\n\r\n"
+    jobs.last.exchange.begin_raw(200, head, 0, False)
+    jobs.last.exchange.write(b"abcd")
+    jobs.last.exchange.finish()
+    assert one.read() == head
+    assert not one.ended
+
+
+@pytest.mark.parametrize(
+    ("framing", "length", "closes"),
+    [
+        (b"Content-Length: 10\r\n", 10, False),
+        (b"Transfer-Encoding: chunked\r\n", None, False),
+        (b"", None, True),
+    ],
+)
+def test_a_raw_answer_that_fails_is_never_whole(
+    scene: MakeScene, framing: bytes, length: int | None, closes: bool
+) -> None:
+    jobs = Jobs()
+    one = scene({"/": jobs})
+    one.ask()
+    jobs.last.exchange.begin_raw(200, RAW + framing + b"\r\n", length, closes)
+    jobs.last.exchange.write(b"4\r\n")
+    jobs.last.exchange.fail(502)
+    assert b"502" not in one.read()
+    assert one.ended

@@ -1,0 +1,231 @@
+"""What a request handler class gets in place of a socket and of a server.
+
+There is one request to read. Where a class asks for the next one, it is told that there is none:
+the connection stays with forkd, which makes a new instance for each request.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import socket
+from collections.abc import Callable
+from typing import Any, BinaryIO, NoReturn, Protocol, cast
+
+from forkd.handlers.base import Peer
+
+_BUFFER = 64 * 1024
+
+Address = tuple[str, int] | tuple[str, int, int, int]
+
+
+class Answering(Protocol):
+    """Who takes the answer."""
+
+    def put(self, data: bytes) -> None:
+        """Send this. Raises BrokenPipeError where the client is gone."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the answer is whole: what is read now is meant for a next request."""
+
+    def asked_for_more(self) -> None:
+        """The end of the request was read."""
+
+
+class HandlerSocket:
+    """As much of a socket as `StreamRequestHandler`, and what derives from it, uses.
+
+    Options and timeouts are accepted and have no effect: the connection is forkd's, with the limits
+    of its configuration.
+    """
+
+    type = socket.SOCK_STREAM
+    proto = 0
+
+    def __init__(
+        self, call: Answering, head: bytes, body: BinaryIO, peer: Peer, request_id: str
+    ) -> None:
+        self.family = socket.AF_INET6 if ":" in peer.server_address else socket.AF_INET
+        self.request_id = request_id
+        self._call = call
+        self._peer = peer
+        self._input = _Input(call, head, body)
+        self._timeout: float | None = None
+        self._taken = False
+
+    def take_request(self) -> bool:
+        """Whether there is a request to handle: the first time there is."""
+        if self._taken:
+            self._call.asked_for_more()
+            return False
+        self._taken = True
+        return True
+
+    def makefile(self, mode: str = "r", buffering: int = -1, **text: Any) -> Any:
+        if "w" in mode:
+            output = _Output(self._call)
+            binary: Any = output
+            if buffering:
+                binary = io.BufferedWriter(output, buffering if buffering > 0 else _BUFFER)
+        else:
+            binary = self._input
+            if buffering:
+                binary = _BufferedInput(self._input, buffering if buffering > 0 else _BUFFER)
+        return binary if "b" in mode else io.TextIOWrapper(binary, **text)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:  # noqa: ARG002 a socket's
+        return self._input.read(size) or b""
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:  # noqa: ARG002
+        view = memoryview(buffer).cast("B")
+        return self._input.readinto(view[:nbytes] if nbytes else view)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:  # noqa: ARG002
+        self._call.put(bytes(data))
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        self.sendall(data, flags)
+        return memoryview(data).nbytes
+
+    def getpeername(self) -> Address:
+        return as_address(self._peer.address, self._peer.port)
+
+    def getsockname(self) -> Address:
+        return as_address(self._peer.server_address, self._peer.server_port)
+
+    def gettimeout(self) -> float | None:
+        return self._timeout
+
+    def settimeout(self, value: float | None) -> None:
+        self._timeout = value
+
+    def setblocking(self, flag: bool) -> None:
+        self._timeout = None if flag else 0.0
+
+    def setsockopt(self, *option: object) -> None:
+        """Accepted, without effect."""
+
+    def getsockopt(self, level: int, option: int, size: int = 0) -> int | bytes:  # noqa: ARG002
+        return bytes(size) if size else 0
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("the connection is forkd's: there is no descriptor of it")
+
+    def shutdown(self, how: int) -> None:
+        """Accepted, without effect: forkd decides when the connection ends."""
+
+    def close(self) -> None:
+        """Accepted, without effect: forkd decides when the connection ends."""
+
+
+def as_address(host: str, port: int) -> Address:
+    """An address as socket.accept() gives it."""
+    return (host, port, 0, 0) if ":" in host else (host, port)
+
+
+class _Input(io.RawIOBase):
+    """The head, then the body. No read gives bytes of both, so that each can be counted."""
+
+    def __init__(self, call: Answering, head: bytes, body: BinaryIO) -> None:
+        self._call = call
+        self._head = io.BytesIO(head)
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self.ended():
+            return 0
+        count = self._head.readinto(buffer)
+        if not count and len(buffer):
+            count = self._body.readinto1(buffer)  # type: ignore[attr-defined]  # a buffered reader
+            if not count:
+                self._call.asked_for_more()
+        return int(count)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        if self.ended():
+            return b""
+        return self._head.readline(size) or super().readline(size)
+
+    def ended(self) -> bool:
+        """Whether what comes next would be a next request. A body that nobody read is none."""
+        if self._call.answered:
+            self._call.asked_for_more()
+            return True
+        return False
+
+
+class _BufferedInput(io.BufferedReader):
+    """Its buffer may hold the rest of a body that the class did not read."""
+
+    def __init__(self, source: _Input, size: int) -> None:
+        super().__init__(source, size)
+        self._source = source
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return b"" if self._source.ended() else super().readline(size)
+
+
+class _Output(io.RawIOBase):
+    def __init__(self, call: Answering) -> None:
+        self._call = call
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._call.put(bytes(data))
+        return memoryview(data).nbytes
+
+
+class HandlerServer:
+    """`self.server` of a request handler. Attributes that are set on it stay while the worker does.
+
+    What would run or stop a server raises RuntimeError.
+    """
+
+    timeout = None
+    request_queue_size = 0
+    allow_reuse_address = True
+    daemon_threads = True
+    address_family = socket.AF_INET
+    socket_type = socket.SOCK_STREAM
+
+    def __init__(self, host: str, port: int, make: Callable[..., object]) -> None:
+        self.server_address = as_address(host, port)
+        self.server_name = host
+        self.server_port = port
+        self.RequestHandlerClass = make
+
+    def serve_forever(self, poll_interval: float = 0.5) -> NoReturn:  # noqa: ARG002 the base's
+        _unavailable("serve_forever")
+
+    def handle_request(self) -> NoReturn:
+        _unavailable("handle_request")
+
+    def shutdown(self) -> NoReturn:
+        _unavailable("shutdown")
+
+    def server_close(self) -> NoReturn:
+        _unavailable("server_close")
+
+    def fileno(self) -> NoReturn:
+        _unavailable("fileno")
+
+
+def _unavailable(method: str) -> NoReturn:
+    raise RuntimeError(
+        f"server.{method}() is not available: forkd runs the server (stop it with: forkd stop)"
+    )
+
+
+def client_gone() -> BrokenPipeError:
+    """What a write to a socket raises whose client is gone."""
+    return BrokenPipeError(errno.EPIPE, "the client is gone")
+
+
+def no_body() -> BinaryIO:
+    return cast(BinaryIO, io.BytesIO())

@@ -1,0 +1,87 @@
+"""Importing what a route names."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from forkd.config.targets import Target
+from forkd.errors import OperationError
+
+
+def prepare(paths: Iterable[Path], env: Mapping[str, str]) -> None:
+    """Make modules below these directories importable, and put variables into os.environ.
+
+    What applications print comes out line by line, also where it goes to a file.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    for path in reversed([os.fspath(path) for path in paths]):
+        if path in sys.path:
+            sys.path.remove(path)
+        sys.path.insert(0, path)
+    os.environ.update(env)
+
+
+def offer_cgi_class() -> None:
+    """Let `from http.server import CGIHTTPRequestHandler` work where Python has none (3.15)."""
+    import http.server  # here, since most workers do without
+
+    name = "CGIHTTPRequestHandler"
+    if not hasattr(http.server, name):
+        from forkd.compat import CGIHTTPRequestHandler
+
+        setattr(http.server, name, CGIHTTPRequestHandler)
+
+
+def load(target: Target, key: str) -> object:
+    """Import the module and find what is meant. Raises OperationError; key: where it is written."""
+    try:
+        importlib.invalidate_caches()
+        found: object = importlib.import_module(target.module)
+    except BaseException as error:  # a module may raise anything, SystemExit too
+        raise OperationError(
+            f"{key}: importing {target.module} failed: {fault_text(error)}"
+        ) from None
+    for name in target.attribute.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            where = getattr(sys.modules[target.module], "__file__", None) or target.module
+            raise OperationError(f"{key}: there is no {target.attribute} in {where}") from None
+    if not callable(found):
+        raise OperationError(f"{key}: {target} is {type(found).__name__}, which cannot be called")
+    if not target.factory:
+        return found
+    try:
+        found = found()
+    except BaseException as error:
+        raise OperationError(f"{key}: {target} failed: {fault_text(error)}") from None
+    if not callable(found):
+        raise OperationError(f"{key}: {target} gave {type(found).__name__}, not an application")
+    return found
+
+
+def fault_text(error: BaseException, within: str = "") -> str:
+    """One line: the fault, and where in the user's code it is.
+
+    within: the beginning of the paths that count as the user's code.
+    """
+    text = " ".join(str(error).split()) or "no reason given"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename != __file__
+        and frame.filename.startswith(within)
+        and not frame.filename.startswith("<frozen importlib")
+        and os.path.basename(os.path.dirname(frame.filename)) != "importlib"
+    ]
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    if isinstance(error, SyntaxError) and error.filename:
+        where = ""  # its text names the place
+    return f"{type(error).__name__}: {text}{where}"
