@@ -1,6 +1,7 @@
 """What the master and a child say to each other, over one socket pair for each child.
 
-The child says READY once, or FAILED with the reason, and DRAINING when it has stopped accepting.
+The child says READY once, or FAILED with the reason, DRAINING when it has stopped accepting, and
+CHANGED where it watches its sources.
 The master says DRAIN, STOP, and REOPEN with the new descriptors of the log files. The end of the
 channel tells each side that the other is gone.
 """
@@ -23,6 +24,8 @@ class Word(Enum):
     FAILED = b"failed"
     DRAINING = b"draining"
     """No new connection reaches this child any more."""
+    CHANGED = b"changed"
+    """A source has changed; the field is its path."""
     DRAIN = b"drain"
     """Serve what is here and what is on its way, then leave: others have taken over."""
     STOP = b"stop"

@@ -18,9 +18,10 @@ _SLOT_SIZE = 512
 # never half a number. (struct.pack_into would clear the words first, and a reader that meets a tick
 # of 0 takes a busy worker for one that hangs.)
 _TICK, _REQUESTS, _CONNECTIONS, _BYTES_SENT, _ERRORS, _OPEN, _BUSY, _SINCE, _MEMORY = range(9)
-_WORDS = 9
+_WAITING = 9
+_WORDS = 10
 
-_REQUEST_OFFSET = 80
+_REQUEST_OFFSET = 8 * _WORDS
 _REQUEST_LENGTH = struct.Struct("=H")
 _REQUEST_ROOM = _SLOT_SIZE - _REQUEST_OFFSET - _REQUEST_LENGTH.size
 
@@ -93,6 +94,13 @@ class Slot:
         """The child's proportional set size in bytes, as it sees itself: a master that has given up
         CAP_SYS_PTRACE cannot read it."""
         self._numbers[_MEMORY] = pss
+
+    def write_waiting(self, requests: int) -> None:
+        """How many requests wait for a thread."""
+        self._numbers[_WAITING] = requests
+
+    def read_waiting(self) -> int:
+        return self._numbers[_WAITING]
 
     def read_memory(self) -> int | None:
         return self._numbers[_MEMORY] or None

@@ -77,6 +77,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         cgi=arguments.cgi,
         listing=arguments.listing,
+        wsgi=arguments.wsgi,
+        dev=arguments.dev,
     )
 
     def read() -> Settings:

@@ -67,6 +67,13 @@ def _add_commands(parser: argparse.ArgumentParser, shared: argparse.ArgumentPars
         "--listing", action=argparse.BooleanOptionalAction, default=True, help="list directories"
     )
 
+    serve.add_argument(
+        "--wsgi", metavar="MODULE:CALLABLE", help="serve this application, found from DIR"
+    )
+    serve.add_argument(
+        "--dev", action="store_true", help="reload when a source of the application changes"
+    )
+
     status = commands.add_parser("status", help="what the running forkd does", parents=[shared])
     status.add_argument("--json", action="store_true", help="for programs")
     reload = commands.add_parser("reload", help="read the configuration anew", parents=[shared])

@@ -11,11 +11,29 @@ _CGI_DIRECTORIES = ("cgi-bin", "htbin", "ht-bin")
 """Those that `python -m http.server --cgi` runs scripts in, and one that others use."""
 
 
-def configuration(directory: Path, *, bind: str, port: int, cgi: bool, listing: bool) -> str:
-    """A configuration as text. JSON is YAML, and needs no thought about quoting."""
-    routes: dict[str, object] = {
-        "/": {"static": str(directory), "index": ["index.html", "index.htm"], "listing": listing}
-    }
+def configuration(
+    directory: Path,
+    *,
+    bind: str,
+    port: int,
+    cgi: bool = False,
+    listing: bool = True,
+    wsgi: str | None = None,
+    dev: bool = False,
+) -> str:
+    """A configuration as text. JSON is YAML, and needs no thought about quoting.
+
+    wsgi: an application, MODULE:CALLABLE, in the place of the directory's files.
+    """
+    if wsgi is not None:
+        front: dict[str, object] = {"wsgi": wsgi, "path": str(directory)}
+    else:
+        front = {
+            "static": str(directory),
+            "index": ["index.html", "index.htm"],
+            "listing": listing,
+        }
+    routes: dict[str, object] = {"/": front}
     if cgi:
         for name in _CGI_DIRECTORIES:
             if (directory / name).is_dir():
@@ -26,6 +44,7 @@ def configuration(directory: Path, *, bind: str, port: int, cgi: bool, listing: 
             "root": str(directory),
             "control": control_path(),
             "listen": f"{host}:{port}",
+            "workers": {"dev": dev},
             "log": {"error": {"level": "info"}},
             "sites": [{"routes": routes}],
         }

@@ -8,11 +8,11 @@ import socket
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
-from forkd.config.address import Address, FdAddress, TcpAddress, UnixAddress
+from forkd.config.address import Address, FdAddress, TcpAddress, UdpAddress, UnixAddress
 from forkd.config.model import Listen
 from forkd.errors import OperationError
 from forkd.system.credentials import Identity, group_id, user_id
-from forkd.system.sockets import adopt, listen_tcp, listen_unix
+from forkd.system.sockets import adopt, bind_udp, listen_tcp, listen_unix
 
 log = logging.getLogger("forkd.master")
 
@@ -72,14 +72,17 @@ class Listeners:
         return sorted(self._inherited)
 
     def _bind(self, listen: Listen, identity: Identity | None) -> list[socket.socket]:
+        datagrams = listen.protocol == "udp"
         match listen.address:
+            case UdpAddress(host, port):
+                return [bind_udp(host, port)]
             case TcpAddress(host, port):
                 return [listen_tcp(host, port)]
             case UnixAddress(path):
                 own = identity or None
                 uid = user_id(listen.owner) if listen.owner else own.uid if own else -1
                 gid = group_id(listen.group) if listen.group else own.gid if own else -1
-                return [listen_unix(path, listen.mode, uid, gid)]
+                return [listen_unix(path, listen.mode, uid, gid, datagrams)]
             case FdAddress(name):
                 if name not in self._inherited:
                     known = ", ".join(self.unused()) or "none"
@@ -87,16 +90,16 @@ class Listeners:
                         f"cannot listen on fd:{name}: systemd has passed no socket of that name "
                         f"(FileDescriptorName= in the .socket unit; passed: {known})"
                     )
-                return self._adopt(name)
+                return self._adopt(name, datagrams)
             case _:
                 assert_never(listen.address)
 
-    def _adopt(self, name: str) -> list[socket.socket]:
+    def _adopt(self, name: str, datagrams: bool) -> list[socket.socket]:
         """All sockets of a name, or none: what is refused stays open for a later reload."""
         sockets: list[socket.socket] = []
         try:
             for descriptor in self._inherited[name]:
-                sockets.append(adopt(descriptor, name))  # noqa: PERF401 those made so far are kept
+                sockets.append(adopt(descriptor, name, datagrams))  # noqa: PERF401 kept so far
         except OperationError:
             for sock in sockets:
                 sock.detach()

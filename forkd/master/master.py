@@ -25,7 +25,7 @@ from forkd.master import lifecycle, status
 from forkd.master.control import ControlServer, Reply
 from forkd.master.failures import Failures
 from forkd.master.generation import WORKERS, Generation
-from forkd.master.lifecycle import State, Wanted
+from forkd.master.lifecycle import Child, State, Wanted
 from forkd.master.listeners import Listeners
 from forkd.master.logs import MasterLogs, warn_of_root
 from forkd.master.pidfile import remove_pid_file, write_pid_file
@@ -100,6 +100,7 @@ class Master:
             lambda number: self._succession[number].settings.workers.hang_timeout,
             self._on_death,
             self._on_child_ready,
+            self._on_source_changed,
             self._soon,
         )
         settings = load()
@@ -226,7 +227,7 @@ class Master:
                 self._failure = error
                 self._stop()
                 return
-        where = ", ".join(str(entry["address"]) for entry in status.listeners(self._listeners))
+        where = ", ".join(str(entry["address"]) for entry in status.listeners(self._listeners, {}))
         count = generation.full()[WORKERS]
         log.info("%s is served on %s by %d workers", self._config, where, count)
         self._on_ready()
@@ -250,6 +251,13 @@ class Master:
             self._notifier.reloading()
             self._reloader.begin(live, replies)
             self._soon()
+
+    def _on_source_changed(self, child: Child, path: str) -> None:
+        """All workers tell of it: the first one that does, of those that serve, is heard."""
+        live = self._succession.live
+        if live is not None and child.generation == live.number and not self._reloader.busy:
+            log.info("%s has changed: reloading", path)
+            self.reload([])
 
     def _on_reload_ended(self, reason: str) -> None:
         self._mode = Mode.RUNNING
@@ -342,10 +350,14 @@ class Master:
 
     def _command_status(self, _request: dict[str, object], reply: Reply) -> None:
         live = self._succession.live
+        listens = self._succession.settings.listen
+        protocols = {listen.address: listen.protocol for listen in listens}
         reply(
             {"ok": True, "state": self._mode.value, "generation": live.number if live else 0}
             | status.about(self._config, self._started_at, self._reloader.last)
-            | status.figures(self._supervisor, self._gone, self._listeners, time.monotonic())
+            | status.figures(
+                self._supervisor, self._gone, self._listeners, protocols, time.monotonic()
+            )
         )
 
     def _command_reload(self, request: dict[str, object], reply: Reply) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from forkd import __version__
@@ -67,6 +67,7 @@ def _worker(supervisor: Supervisor, child: Child, now: float) -> dict[str, objec
         "requests": counters.requests,
         "connections": counters.open_connections,
         "threads_busy": counters.threads_busy,
+        "threads_waiting": slot.read_waiting(),
         "since_s": round(now - child.since, 3),
         "memory_pss": slot.read_memory(),
         "request": request,
@@ -82,10 +83,16 @@ def totals(supervisor: Supervisor, gone: Totals) -> Totals:
     return total
 
 
-def listeners(sockets: Iterable[tuple[Address, socket.socket]]) -> list[dict[str, object]]:
+def listeners(
+    sockets: Iterable[tuple[Address, socket.socket]], protocols: Mapping[Address, str]
+) -> list[dict[str, object]]:
     """Each listener as it is bound: with port 0 the port that the kernel chose."""
     return [
-        {"address": _bound(address, sock), "protocol": "http", "queue": queue_length(sock)}
+        {
+            "address": _bound(address, sock),
+            "protocol": protocols.get(address, "http"),
+            "queue": queue_length(sock),
+        }
         for address, sock in sockets
     ]
 
@@ -129,12 +136,13 @@ def figures(
     supervisor: Supervisor,
     gone: Totals,
     sockets: Iterable[tuple[Address, socket.socket]],
+    protocols: Mapping[Address, str],
     now: float,
 ) -> dict[str, object]:
     """What it does. now: monotonic seconds."""
     total = totals(supervisor, gone)
     return {
-        "listeners": listeners(sockets),
+        "listeners": listeners(sockets, protocols),
         "workers": workers(supervisor, now),
         "totals": {
             "requests": total.requests,

@@ -63,6 +63,7 @@ class Supervisor:
         hang_timeout_s: Callable[[int], float],
         died: Callable[[Death], None],
         came_up: Callable[[Child], None],
+        source_changed: Callable[[Child, str], None],
         changed: Callable[[], None],
     ) -> None:
         self._loop = loop
@@ -71,6 +72,7 @@ class Supervisor:
         self._hang_timeout_s = hang_timeout_s
         self._died = died
         self._came_up = came_up
+        self._source_changed = source_changed
         self._changed = changed
         self._channels: dict[int, Channel] = {}
         self._deaf: set[int] = set()
@@ -190,6 +192,8 @@ class Supervisor:
             self._changed()
         elif said.word is Word.FAILED:
             self._reasons[pid] = said.fields
+        elif said.word is Word.CHANGED:
+            self._source_changed(self.children[pid], " ".join(said.fields))
 
     def _bury(self, pid: int, status: int) -> None:
         # What it said last may still be unread.

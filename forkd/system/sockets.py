@@ -33,14 +33,37 @@ def listen_tcp(host: str, port: int) -> socket.socket:
         sock.setblocking(False)
     except OSError as error:
         sock.close()
-        shown = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
-        raise OperationError(f"cannot listen on {shown}: {_why(error, port)}") from None
+        raise _cannot_bind(sock.family, host, port, _why(error, port, "t")) from None
     return sock
 
 
-def _why(error: OSError, port: int) -> str:
+def bind_udp(host: str, port: int) -> socket.socket:
+    """A socket for datagrams, for everybody who is to receive on it. Raises OperationError.
+
+    It blocks, for those who answer on it: read with MSG_DONTWAIT. No SO_REUSEADDR: for datagrams
+    that would let another program take the port over.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise _cannot_bind(family, host, port, _why(error, port, "u")) from None
+    return sock
+
+
+def _cannot_bind(family: int, host: str, port: int, why: str) -> OperationError:
+    shown = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
+    return OperationError(f"cannot listen on {shown}: {why}")
+
+
+def _why(error: OSError, port: int, transport: str) -> str:
+    """transport: the letter of ss(8), t or u."""
     if error.errno == errno.EADDRINUSE:
-        return f"the port is taken (see: ss -ltnp 'sport = :{port}')"
+        return f"the port is taken (see: ss -l{transport}np 'sport = :{port}')"
     if error.errno == errno.EACCES:
         return "ports below 1024 need root or CAP_NET_BIND_SERVICE"
     if error.errno == errno.EADDRNOTAVAIL:
@@ -48,13 +71,14 @@ def _why(error: OSError, port: int) -> str:
     return error.strerror or str(error)
 
 
-def listen_unix(path: str, mode: int, uid: int, gid: int) -> socket.socket:
-    """Bind a Unix socket with these rights; -1 leaves owner or group as they are.
+def listen_unix(path: str, mode: int, uid: int, gid: int, datagrams: bool = False) -> socket.socket:
+    """Bind a Unix socket with these rights; -1 leaves owner or group as they are. One for datagrams
+    blocks, as that of bind_udp does.
 
     A socket file that nobody listens on any more is replaced; one that answers is not.
     Raises OperationError.
     """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM)
     try:
         _remove_stale(path)
         # Nobody may connect before the rights are what they should be.
@@ -67,8 +91,9 @@ def listen_unix(path: str, mode: int, uid: int, gid: int) -> socket.socket:
         os.chmod(path, mode)
         if uid != -1 or gid != -1:
             os.chown(path, uid, gid)
-        sock.listen(_BACKLOG)
-        sock.setblocking(False)
+        if not datagrams:
+            sock.listen(_BACKLOG)
+            sock.setblocking(False)
     except OSError as error:
         sock.close()
         reason = error.strerror or str(error)
@@ -106,8 +131,9 @@ def answers(path: str) -> bool:
         return True
 
 
-def adopt(descriptor: int, name: str) -> socket.socket:
-    """A listening stream socket that another process opened. Takes the descriptor over.
+def adopt(descriptor: int, name: str, datagrams: bool = False) -> socket.socket:
+    """A listening stream socket, or one for datagrams, that another process opened. Takes the
+    descriptor over.
 
     Raises OperationError if it is none; the descriptor then stays the caller's.
     """
@@ -116,6 +142,12 @@ def adopt(descriptor: int, name: str) -> socket.socket:
         listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
         raise OperationError(f"fd:{name} is not usable: {error.strerror}") from None
+    if datagrams:
+        if sock.type != socket.SOCK_DGRAM:
+            sock.detach()
+            raise OperationError(f"fd:{name} is not a datagram socket (ListenDatagram=)")
+        sock.setblocking(True)
+        return sock
     if sock.type != socket.SOCK_STREAM or not listening:
         sock.detach()
         raise OperationError(f"fd:{name} is not a listening stream socket")
@@ -126,8 +158,9 @@ def adopt(descriptor: int, name: str) -> socket.socket:
 
 
 def queue_length(sock: socket.socket) -> int | None:
-    """Connections that wait for accept(2); None where the kernel does not say (Unix sockets)."""
-    if sock.family == socket.AF_UNIX:
+    """Connections that wait for accept(2); None where there are none (datagrams) or the kernel
+    does not say (Unix sockets)."""
+    if sock.family == socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
         return None
     # Of a listening socket, tcpi_unacked is the length of the accept queue (tcp_get_info).
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64)

@@ -9,7 +9,9 @@ from forkd.config.model import Settings
 from forkd.handlers.factory import Services, build_router
 from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.programs import Program, Running, Watcher
-from forkd.loop.timers import Wheel
+from forkd.handlers.raw import load_classes
+from forkd.loop.crew import Crew
+from forkd.loop.loop import Loop
 from forkd.system.credentials import Identity, assume
 
 
@@ -30,8 +32,11 @@ def check_as_worker(settings: Settings, identity: Identity | None) -> list[str]:
     try:
         if identity is not None:
             assume(identity)
-        services = Services(lambda _policy: _NoLauncher(), os.environ, OpenFiles(Wheel()))
+        loop = Loop()
+        files, crew = OpenFiles(loop.timers), Crew(loop, settings.workers.threads)
+        services = Services(lambda _policy: _NoLauncher(), os.environ, files, crew)
         build_router(settings, services)
+        load_classes(settings)
     except Exception as error:
         return [reason_of(error)]
     return []

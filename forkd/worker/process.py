@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import os
 import signal
 import socket
+import sys
 
 from forkd.channel import Word
 from forkd.child import Assignment, SpawnPolicy, adopt_log_files, enter, reason_of, refuse_to_start
 from forkd.handlers.base import Peer
-from forkd.handlers.factory import Services, build_router
+from forkd.handlers.factory import Services, build_router, has_applications
 from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.programs import Launcher
+from forkd.handlers.raw import load_classes
 from forkd.logs.access import FLUSH_AFTER_S, FORMATS, AccessLog
+from forkd.loop.crew import Crew
 from forkd.loop.loop import Loop
 from forkd.loop.signals import Signals
 from forkd.loop.timers import Timer
 from forkd.server.context import Server
+from forkd.server.datagrams import Datagrams
 from forkd.server.http import HttpConnection
 from forkd.server.listener import Accepted, Listener
 from forkd.spawner.client import SpawnerClient
 from forkd.system.process import raise_descriptor_limit
+from forkd.worker.protocols import Protocols
 from forkd.worker.report import Report
+from forkd.worker.watch import SourceWatch, imported_sources
 
 log = logging.getLogger("forkd.worker")
 
 _STOP_IDLE_S = 0.5
 """At a stop nobody takes over, so a connection without a request is not kept for long."""
+_LAST_WORDS_S = 1.0
+"""For code whose connection is cut off: less than the master allows beyond shutdown_timeout."""
 
 
 class Worker:
@@ -44,15 +53,21 @@ class Worker:
             policy: SpawnerClient(self.loop, orders, self._on_idle)
             for policy, orders in assignment.orders.items()
         }
-        services = Services(self._launcher, os.environ, OpenFiles(self.loop.timers))
+        self.crew = Crew(self.loop, settings.workers.threads)
+        files = OpenFiles(self.loop.timers)
+        services = Services(self._launcher, os.environ, files, self.crew)
         router = build_router(settings, services)
+        self._classes = load_classes(settings)
         self._access_log = self._open_access_log()
         self._server = Server(self.loop, settings.limits, router, self._access_log)
         self._server.on_closed = self._on_closed
-        self._report = Report(assignment.slot, self._server, settings.workers.hang_timeout)
+        self._protocols = Protocols(self._server, self.crew)
+        hang_timeout = settings.workers.hang_timeout
+        self._report = Report(assignment.slot, self._server, self.crew, hang_timeout)
         self._stop_timer = Timer(self._on_patience_over)
         self._draining = False
         self._listeners: list[Listener] = []
+        self._datagrams: list[Datagrams] = []
 
     def start(self) -> None:
         """Begin to serve."""
@@ -60,11 +75,21 @@ class Worker:
         signals.listen((signal.SIGTERM, signal.SIGQUIT))
         self.loop.watch(self._assignment.channel.fd, self._on_channel)
         self._report.start(self.loop)
+        if self._settings.workers.dev:
+            SourceWatch(self.loop, self._on_source_changed, imported_sources)
         shared = self._settings.workers.number(len(os.sched_getaffinity(0))) > 1
-        self._listeners = [
-            Listener(self.loop, sock, self._acceptor(sock), shared)
-            for _, sock in self._assignment.listeners
-        ]
+        for address, sock in self._assignment.listeners:
+            handler = self._classes.get(address)
+            if handler is not None and sock.type == socket.SOCK_DGRAM:
+                received = self._protocols.receiver(sock, str(address), handler, shared)
+                self._datagrams.append(received)
+                continue
+            accepted = (
+                self._acceptor(sock)
+                if handler is None
+                else self._protocols.acceptor(sock, str(address), handler)
+            )
+            self._listeners.append(Listener(self.loop, sock, self._counted(accepted), shared))
 
     def _launcher(self, no_new_privileges: bool) -> Launcher:
         return self._launchers[SpawnPolicy(no_new_privileges)]
@@ -81,6 +106,14 @@ class Worker:
             lambda: self.loop.timers.set(timer, self.loop.now + FLUSH_AFTER_S),
         )
         return access_log
+
+    def run(self) -> None:
+        """Serve until it is time to leave."""
+        if has_applications(self._settings):
+            self.crew.run()
+            sys.stdout.flush()
+        else:
+            self.loop.run()
 
     # Connections.
 
@@ -100,9 +133,18 @@ class Worker:
                 client = address[0].removeprefix("::ffff:")
                 peer = Peer(client, address[1], here[0].removeprefix("::ffff:"), here[1], "http")
             HttpConnection(self._server, sock, peer)
-            if len(self._server.connections) >= self._settings.limits.max_connections:
-                for other in self._listeners:
-                    other.pause()
+
+        return accept
+
+    def _counted(self, accepted: Accepted) -> Accepted:
+        """The same, but with as many connections as are allowed no listener goes on."""
+        connections, most = self._server.connections, self._settings.limits.max_connections
+
+        def accept(sock: socket.socket, address: object) -> None:
+            accepted(sock, address)
+            if len(connections) >= most:
+                for listener in self._listeners:
+                    listener.pause()
 
         return accept
 
@@ -114,6 +156,9 @@ class Worker:
                 listener.resume()
 
     # Leaving.
+
+    def _on_source_changed(self, path: str) -> None:
+        self._assignment.channel.say(Word.CHANGED, [path])
 
     def _on_signal(self, number: signal.Signals) -> None:
         if number == signal.SIGQUIT:
@@ -144,6 +189,8 @@ class Worker:
             self._draining = True
             for listener in self._listeners:
                 listener.close(last=nobody_takes_over)
+            for datagrams in self._datagrams:
+                datagrams.close(last=nobody_takes_over)
             self._assignment.channel.say(Word.DRAINING)
             self.loop.timers.set(self._stop_timer, self.loop.now + patience)
         self._server.drain(min(_STOP_IDLE_S, patience) if nobody_takes_over else patience)
@@ -152,15 +199,22 @@ class Worker:
     def _on_idle(self) -> None:
         """Something has ended: was it the last thing that a draining worker waits for?"""
         busy = any(launcher.busy for launcher in self._launchers.values())
+        busy = busy or self._protocols.datagrams > 0
         if self._draining and not self._server.connections and not busy:
             self._leave()
 
-    def _on_patience_over(self, _now: float) -> None:
-        lost = len(self._server.under_way)
+    def _on_patience_over(self, now: float) -> None:
+        patience = self._settings.workers.shutdown_timeout
+        lost, cut_off = len(self._server.under_way), self._protocols.connections
         if lost:
-            patience = self._settings.workers.shutdown_timeout
             log.warning("%d requests were not done within shutdown_timeout %g s", lost, patience)
-        self._leave()
+        if not cut_off:
+            self._leave()
+            return
+        log.warning("%d connections were cut off after shutdown_timeout %g s", cut_off, patience)
+        # What their classes do when they find that is done before the worker leaves.
+        self.loop.timers.set(Timer(lambda _now: self._leave()), now + _LAST_WORDS_S)
+        self._server.abandon()
 
     def _leave(self) -> None:
         self._draining = True
@@ -169,6 +223,12 @@ class Worker:
             self._access_log.flush()
         self._report.write()
         self.loop.stop()
+
+
+def _spare_the_collector() -> None:
+    """What was made up to here stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def run_worker(assignment: Assignment) -> None:
@@ -180,8 +240,9 @@ def run_worker(assignment: Assignment) -> None:
         errors = assignment.log_files.open(assignment.settings.log.error.file)
         faulthandler.enable(file=errors, all_threads=True)
         worker = Worker(assignment)
+        _spare_the_collector()
         worker.start()
     except Exception as error:
         refuse_to_start(channel, [reason_of(error)])
     channel.say(Word.READY)
-    worker.loop.run()
+    worker.run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from forkd.loop.crew import Crew
 from forkd.loop.loop import Loop
 from forkd.loop.timers import Timer
 from forkd.scoreboard import Slot
@@ -17,12 +18,13 @@ _MEMORY_EVERY_S = 10.0
 class Report:
     """Writes only what has changed; and a tick, so that the master sees the loop turn."""
 
-    def __init__(self, slot: Slot, server: Server, hang_timeout_s: float) -> None:
+    def __init__(self, slot: Slot, server: Server, crew: Crew, hang_timeout_s: float) -> None:
         self._slot = slot
         self._server = server
+        self._crew = crew
         self._interval_s = min(1.0, hang_timeout_s / 4)
         self._timer = Timer(self._tick)
-        self._written = (-1, -1, -1)
+        self._written = (-1, -1, -1, -1, -1)
         self._memory_due = 0.0
 
     def start(self, loop: Loop) -> None:
@@ -31,8 +33,9 @@ class Report:
         self._tick(loop.now)
 
     def _write_changes(self) -> None:
-        server = self._server
-        now = (server.tally.requests, server.tally.connections, len(server.connections))
+        server, tally, crew = self._server, self._server.tally, self._crew
+        open_now = len(server.connections)
+        now = (tally.requests, tally.connections, open_now, crew.busy, crew.waiting)
         if now != self._written:
             self._written = now
             self.write()
@@ -47,9 +50,10 @@ class Report:
             tally.bytes_sent,
             tally.errors,
             len(server.connections),
-            0,
+            self._crew.busy,
             oldest.started if oldest is not None else 0.0,
         )
+        self._slot.write_waiting(self._crew.waiting)
         if oldest is None:
             self._slot.write_request(b"")
             return

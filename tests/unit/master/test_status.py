@@ -10,7 +10,7 @@ import pytest
 from forkd import __version__
 from forkd.channel import Channel
 from forkd.child import Assignment, Pool
-from forkd.config.address import FdAddress, UnixAddress
+from forkd.config.address import FdAddress, UdpAddress, UnixAddress
 from forkd.master.lifecycle import Child, State
 from forkd.master.status import (
     LastReload,
@@ -41,6 +41,7 @@ def supervisor(loop: SteppedLoop) -> Supervisor:
         lambda _number: 15.0,
         lambda _death: None,
         lambda _child: None,
+        lambda _child, _path: None,
         lambda: None,
     )
 
@@ -67,6 +68,7 @@ def test_each_worker_has_an_entry_by_slot_and_spawners_have_none(supervisor: Sup
         "requests": 7,
         "connections": 3,
         "threads_busy": 2,
+        "threads_waiting": 0,
         "since_s": 10.0,
         "memory_pss": None,
         "request": None,
@@ -115,13 +117,24 @@ def test_the_summary_is_one_line(supervisor: Supervisor) -> None:
 
 
 def test_listeners_are_told_as_they_are_bound() -> None:
-    with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as unix:
-        tcp.bind(("127.0.0.1", 0))
+    with (
+        socket.socket() as tcp,
+        socket.socket(socket.AF_UNIX) as unix,
+        socket.socket(type=socket.SOCK_DGRAM) as udp,
+    ):
+        for sock in (tcp, udp):
+            sock.bind(("127.0.0.1", 0))
         tcp.listen()
-        port = tcp.getsockname()[1]
-        assert listeners([(FdAddress("http"), tcp), (UnixAddress("/run/s"), unix)]) == [
-            {"address": f"127.0.0.1:{port}", "protocol": "http", "queue": 0},
-            {"address": "unix:/run/s", "protocol": "http", "queue": None},
+        ports = [sock.getsockname()[1] for sock in (tcp, udp)]
+        datagrams = UdpAddress("127.0.0.1", 0)
+        told = listeners(
+            [(FdAddress("http"), tcp), (UnixAddress("/run/s"), unix), (datagrams, udp)],
+            {datagrams: "udp", UnixAddress("/run/s"): "tcp"},
+        )
+        assert told == [
+            {"address": f"127.0.0.1:{ports[0]}", "protocol": "http", "queue": 0},
+            {"address": "unix:/run/s", "protocol": "tcp", "queue": None},
+            {"address": f"127.0.0.1:{ports[1]}", "protocol": "udp", "queue": None},
         ]
 
 
@@ -140,7 +153,7 @@ def test_the_program_names_its_version_itself_and_its_last_reload() -> None:
 
 def test_the_figures_have_the_keys_of_the_interface(supervisor: Supervisor) -> None:
     add(supervisor, child(1), 10, 20, 30, 40)
-    told = figures(supervisor, Totals(), [], 100.0)
+    told = figures(supervisor, Totals(), [], {}, 100.0)
     assert told.keys() == {"listeners", "workers", "totals"}
     expected = {"requests": 10, "connections": 20, "bytes_sent": 30, "errors": 40}
     assert told["totals"] == expected

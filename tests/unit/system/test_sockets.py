@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from forkd.errors import OperationError
-from forkd.system.sockets import adopt, answers, listen_tcp, listen_unix, queue_length
+from forkd.system.sockets import (
+    adopt,
+    answers,
+    bind_udp,
+    listen_tcp,
+    listen_unix,
+    queue_length,
+)
 
 
 def test_a_unix_socket_gets_the_rights_that_are_asked_for(tmp_path: Path) -> None:
@@ -122,3 +129,39 @@ def test_what_is_no_listener_is_not_adopted_and_stays_open(tmp_path: Path) -> No
             adopt(descriptor, "http")
     finally:
         os.close(descriptor)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_socket_for_datagrams_has_its_port_alone(host: str) -> None:
+    with bind_udp(host, 0) as sock, socket.socket(sock.family, socket.SOCK_DGRAM) as client:
+        port = sock.getsockname()[1]
+        client.sendto(b"datagram", (host, port))
+        assert sock.recvfrom(100)[0] == b"datagram"
+        assert sock.getblocking()
+        assert queue_length(sock) is None
+        with pytest.raises(OperationError, match=rf"the port is taken \(see: ss -lunp .*:{port}"):
+            bind_udp(host, port)
+
+
+def test_a_unix_socket_for_datagrams_is_replaced_when_nobody_receives(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with listen_unix(path, 0o600, -1, -1, datagrams=True) as sock:
+        with pytest.raises(OperationError, match="another process listens there"):
+            listen_unix(path, 0o600, -1, -1, datagrams=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+            client.sendto(b"datagram", path)
+        assert sock.recv(100) == b"datagram"
+        assert (Path(path).stat().st_mode & 0o777, sock.getblocking()) == (0o600, True)
+    listen_unix(path, 0o600, -1, -1, datagrams=True).close()
+
+
+def test_a_socket_for_datagrams_is_adopted_as_one_and_as_nothing_else() -> None:
+    with bind_udp("127.0.0.1", 0) as sock, socket.socket() as stream:
+        sock.setblocking(False)
+        with adopt(os.dup(sock.fileno()), "clock", datagrams=True) as adopted:
+            assert adopted.getsockname() == sock.getsockname()
+            assert adopted.getblocking()
+        with pytest.raises(OperationError, match="fd:clock is not a listening stream socket"):
+            adopt(sock.fileno(), "clock")
+        with pytest.raises(OperationError, match="fd:clock is not a datagram socket"):
+            adopt(stream.fileno(), "clock", datagrams=True)
