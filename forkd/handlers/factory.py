@@ -5,22 +5,34 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import assert_never
+from typing import assert_never, cast
 
 from forkd.config.model import Settings, Site
-from forkd.config.routes import CgiRoute, RedirectRoute, RespondRoute, StaticRoute
+from forkd.config.routes import (
+    ApplicationRoute,
+    CgiRoute,
+    HandlerRoute,
+    PagesRoute,
+    RedirectRoute,
+    RespondRoute,
+    StaticRoute,
+    WsgiRoute,
+)
+from forkd.config.routes import Route as AnyRoute
 from forkd.errors import OperationError
 from forkd.handlers.base import Handler, Route
 from forkd.handlers.cgi import Cgi
+from forkd.handlers.imports import load, offer_cgi_class, prepare, prepare_pages
 from forkd.handlers.media_types import MediaTypes
 from forkd.handlers.open_files import OpenFiles
+from forkd.handlers.pages import Pages
 from forkd.handlers.programs import Launcher
 from forkd.handlers.respond import Redirect, Respond
 from forkd.handlers.routes import Router, SiteRoutes
 from forkd.handlers.static import Static
+from forkd.handlers.wsgi import Application, Wsgi
+from forkd.loop.crew import Crew
 from forkd.system.credentials import current_user, denied_directory
-
-AnyRoute = CgiRoute | RedirectRoute | RespondRoute | StaticRoute
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,7 @@ class Services:
     """The launcher of programs with no_new_privileges, or without."""
     environ: Mapping[str, str]
     files: OpenFiles
+    crew: Crew
 
 
 def build_router(settings: Settings, services: Services) -> Router:
@@ -38,6 +51,7 @@ def build_router(settings: Settings, services: Services) -> Router:
 
     Raises OperationError where this process's user cannot read what a route names.
     """
+    _prepare_imports(settings)
     types = MediaTypes()
     sites = []
     for number, site in enumerate(settings.sites):
@@ -67,6 +81,27 @@ def _route(
             _check_readable(str(route.cgi), f"sites.{number}.routes.{pattern}.cgi", os.X_OK)
             launcher = services.launcher(route.no_new_privileges)
             handler = Cgi(route, document_root(settings, site), launcher, services.environ)
+        case WsgiRoute():
+            key = f"sites.{number}.routes.{pattern}.wsgi"
+            application = cast(Application, load(route.wsgi, key))
+            handler = Wsgi(application, str(route.wsgi), route.headers, route.env, services.crew)
+        case HandlerRoute():
+            # Here, since http.server takes memory that most workers can do without.
+            from forkd.handlers.http_handler import HttpHandler
+
+            key = f"sites.{number}.routes.{pattern}.handler"
+            handler = HttpHandler(
+                load(route.handler, key),
+                str(route.handler),
+                key,
+                route.headers,
+                route.strip_prefix,
+                services.crew,
+            )
+        case PagesRoute():
+            key = f"sites.{number}.routes.{pattern}.pages"
+            _check_readable(str(route.pages), key, os.X_OK)
+            handler = Pages(route, key, services.crew)
         case RedirectRoute():
             handler = Redirect(route)
         case RespondRoute():
@@ -80,6 +115,34 @@ def _route(
         methods = wanted if methods is None else methods & wanted
     max_body = settings.max_body(site, route)
     return Route(pattern, handler, max_body=max_body, methods=methods, rules=route.headers)
+
+
+def has_applications(settings: Settings) -> bool:
+    """Whether anything that is configured is called in threads."""
+    return any(listen.handler is not None for listen in settings.listen) or any(
+        isinstance(route, ApplicationRoute | PagesRoute)
+        for site in settings.sites
+        for route in site.routes.values()
+    )
+
+
+def _prepare_imports(settings: Settings) -> None:
+    """What all applications share: the directory, the path of modules, and the environment."""
+    if not has_applications(settings):
+        return
+    os.chdir(settings.root)
+    for site in settings.sites:
+        for route in site.routes.values():
+            if isinstance(route, ApplicationRoute):
+                prepare((*route.path, settings.root), route.env)
+            if isinstance(route, PagesRoute):
+                prepare((settings.root,), {})
+                prepare_pages(route.pages)
+            if isinstance(route, HandlerRoute):
+                offer_cgi_class()
+    for listen in settings.listen:
+        if listen.handler is not None:
+            prepare((*listen.path, settings.root), {})
 
 
 def document_root(settings: Settings, site: Site) -> str:

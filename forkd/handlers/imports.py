@@ -28,6 +28,14 @@ def prepare(paths: Iterable[Path], env: Mapping[str, str]) -> None:
     os.environ.update(env)
 
 
+def prepare_pages(directory: Path) -> None:
+    """What `prepare` does, for a directory of pages: it is looked at last, so that a page with the
+    name of a module does not take its place in the whole worker."""
+    prepare((), {})
+    if (path := os.fspath(directory)) not in sys.path:
+        sys.path.append(path)
+
+
 def offer_cgi_class() -> None:
     """Let `from http.server import CGIHTTPRequestHandler` work where Python has none (3.15)."""
     import http.server  # here, since most workers do without
