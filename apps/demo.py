@@ -19,14 +19,18 @@ PAGE = """<!doctype html>
 <title>{title}</title>
 <style>{style}</style>
 <h1>{title}</h1>
-{content}
 """
+END = "\n</html>\n"
 
 app = App(max_body=64 * 1024)
 
 
+def begin(title: str) -> str:
+    return PAGE.format(title=escape(title), style=STYLE)
+
+
 def page(title: str, content: str) -> str:
-    return PAGE.format(title=escape(title), style=STYLE, content=content)
+    return begin(title) + content + END
 
 
 @app.get("/")
@@ -62,11 +66,11 @@ def square(_: Request, number: int) -> dict[str, int]:
 
 @app.get("/countdown")
 def countdown(request: Request) -> Iterator[str]:
-    yield page("Countdown", "<p>")
+    yield begin("Countdown") + "<p>"
     for number in range(5, 0, -1):
         yield f"{number} ...\n"
         time.sleep(0.5)
-    yield f'Done. <a href="{request.url_for("home")}">Back</a></p>\n'
+    yield f'Done. <a href="{request.url_for("home")}">Back</a></p>{END}'
 
 
 @app.error(404)
