@@ -181,6 +181,10 @@ class Exchange(Protocol):
     def redirect(self, target: bytes) -> None:
         """Answer as a GET of another target of this server would be. The exchange is over."""
 
+    def pass_on(self, target: bytes) -> None:
+        """Let what is at another target of this server answer this very request: method, headers,
+        body and the target that programs are told stay what they are. The exchange is over."""
+
     def pause_body(self) -> None:
         """Read no more of the request's body for now."""
 

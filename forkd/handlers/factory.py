@@ -59,7 +59,10 @@ def build_router(settings: Settings, services: Services) -> Router:
             _route(settings, number, site, pattern, route, types, services)
             for pattern, route in site.routes.items()
         ]
-        sites.append(SiteRoutes(site.host, routes))
+        sites.append(found := SiteRoutes(site.host, routes))
+        for one in routes:
+            if isinstance(one.handler, Static):
+                one.handler.find = found.find
     return Router(sites)
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 
 from forkd.config.routes import StaticRoute
 from forkd.handlers import byteranges
-from forkd.handlers.base import Exchange, Request, Response, make_response
+from forkd.handlers.base import KNOWN_METHODS, Exchange, Match, Request, Response, make_response
 from forkd.handlers.files import Follow, Found, Refusal, locate, refusal
 from forkd.handlers.listing import Form, parse_query, read_entries, render, render_json
 from forkd.handlers.media_types import MediaTypes
@@ -29,13 +30,12 @@ from forkd.proto.http1.target import resolve_path
 KEPT_TOTAL = 16 << 20
 KEPT_COUNT = 4096
 
+_METHODS = frozenset({"GET", "HEAD"})
 _CONDITIONS = (b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since")
 
 
 class Static:
     """Serves GET and HEAD from below a directory, or one file."""
-
-    methods = frozenset({"GET", "HEAD"})
 
     def __init__(self, settings: StaticRoute, types: MediaTypes, files: OpenFiles) -> None:
         self._settings = settings
@@ -49,9 +49,15 @@ class Static:
         self._kept = 0
         path = (settings.fallback or "").encode().partition(b"?")[0]
         self._fallback_path = resolve_path(path) if path else None
+        # Behind a fallback there may be an application, which has methods of its own.
+        self.methods = None if path else _METHODS
+        self.find: Callable[[str], Match | None] = _nowhere
+        """Which route of the site takes a path."""
 
-    def answer(self, request: Request) -> Response | Fallback:
+    def answer(self, request: Request) -> Response | PassedOn:
         head, rest = request.head, request.match.rest
+        if head.method not in _METHODS:
+            return self._answer_other(request)
         entry = self._entries.get(rest)
         chosen = None
         if entry is not None and entry.fresh_until > request.started:
@@ -74,7 +80,20 @@ class Static:
             return self._range(head, chosen, wanted)
         return chosen.whole
 
-    def _look_up(self, request: Request, entry: Entry | None) -> Entry | Response | Fallback:
+    def _answer_other(self, request: Request) -> Response | PassedOn:
+        """A method that files do not have: only where there is no file the fallback is asked."""
+        hidden = _is_hidden(request.head.path)
+        found = Refusal.NOT_FOUND if hidden else self._locate(request.match.rest)
+        if isinstance(found, Refusal):
+            return self._error(404) if hidden else self._refuse(request, found)
+        allow = (b"Allow", b"GET, HEAD, OPTIONS")
+        if request.head.method not in KNOWN_METHODS:
+            return self._error(501)
+        if request.head.method == "OPTIONS":
+            return make_response(200, [allow], b"", self._rules)
+        return self._error(405, [allow])
+
+    def _look_up(self, request: Request, entry: Entry | None) -> Entry | Response | PassedOn:
         """The entry for a request, made or found unchanged; or an answer that needs none."""
         rest = request.match.rest
         # Behind a directory's path another index file, an earlier one, may have come into being.
@@ -91,7 +110,7 @@ class Static:
             return self._directory(request, found)
         return self._remember(request, found)
 
-    def _directory(self, request: Request, directory: Found) -> Entry | Response | Fallback:
+    def _directory(self, request: Request, directory: Found) -> Entry | Response | PassedOn:
         """The index file of a directory, else its listing."""
         rest = request.match.rest
         if not rest.endswith("/"):
@@ -102,6 +121,10 @@ class Static:
             return see(301, location, request)
         for name in self._settings.index:
             found = self._locate(rest + name)
+            path = request.head.path + name
+            if isinstance(found, Found) and self._is_claimed(path):
+                # A program is run, never shown: /index.php of a *.php route.
+                return PassedOn(_with_query(quote_path(path), request))
             if isinstance(found, Found) and not found.is_directory:
                 return self._remember(request, found)
             if isinstance(found, Refusal) and found is not Refusal.NOT_FOUND:
@@ -124,7 +147,7 @@ class Static:
         headers = [(b"Content-Type", kind), (b"Cache-Control", b"no-cache")]
         return make_response(200, headers, body, self._rules)
 
-    def _remember(self, request: Request, found: Found) -> Entry | Response | Fallback:
+    def _remember(self, request: Request, found: Found) -> Entry | Response | PassedOn:
         rest = request.match.rest
         known = self._entries.get(rest)
         if known is not None and known.source.found == found and self._maker.is_unchanged(known):
@@ -169,7 +192,11 @@ class Static:
         except OSError as error:
             return self._error(refusal(error).value)
 
-    def _refuse(self, request: Request, why: Refusal) -> Response | Fallback:
+    def _is_claimed(self, path: str) -> bool:
+        match = self.find(path)
+        return match is not None and match.route.handler is not self
+
+    def _refuse(self, request: Request, why: Refusal) -> Response | PassedOn:
         fallback = self._settings.fallback
         # Where the fallback itself is missing, to go there again would lead here again.
         if (
@@ -178,11 +205,7 @@ class Static:
             or request.head.path == self._fallback_path
         ):
             return self._error(why.value)
-        path, mark, query = fallback.encode().partition(b"?")
-        if request.head.query:
-            query += (b"&" if query else b"") + request.head.query
-            mark = b"?"
-        return Fallback(path + mark + query)
+        return PassedOn(_with_query(fallback.encode(), request))
 
     def _forget(self, rest: str) -> None:
         if (entry := self._entries.pop(rest, None)) is not None:
@@ -193,8 +216,14 @@ class Static:
         return make_response(status, own, error_page(status), self._rules)
 
 
-class Fallback:
-    """Has another path of the site answer. A request's body, which means nothing here, is left."""
+def _with_query(target: bytes, request: Request) -> bytes:
+    path, _, query = target.partition(b"?")
+    query = b"&".join(filter(None, (query, request.head.query)))
+    return path + b"?" + query if query else path
+
+
+class PassedOn:
+    """Has another path of the site answer the request."""
 
     __slots__ = ("target",)
 
@@ -202,7 +231,7 @@ class Fallback:
         self.target = target
 
     def start(self, exchange: Exchange) -> None:
-        exchange.redirect(self.target)
+        exchange.pass_on(self.target)
 
     def body(self, data: bytes) -> None:
         """Nothing is asked for, so nothing comes."""
@@ -215,6 +244,10 @@ class Fallback:
 
     def disconnected(self) -> None:
         """Nothing is under way."""
+
+
+def _nowhere(_path: str) -> Match | None:
+    return None
 
 
 def _is_hidden(path: str) -> bool:

@@ -99,3 +99,12 @@ def as_get(target: bytes, head: Head, server: Server) -> Head:
         lines.append(b"Host: " + head.authority)
     lines += [b"%b: %b" % pair for pair in head.headers if pair[0] not in _NOT_REDIRECTED]
     return parse_head(b"\r\n".join(lines) + b"\r\n\r\n", server.head_limits)
+
+
+def at_target(target: bytes, head: Head, server: Server) -> Head:
+    """The head of the same request for another target, of which programs are told nothing: a front
+    controller wants to know what the client asked for. Raises ProtocolError where it is none."""
+    line = b"%b %b HTTP/1.%d" % (head.method.encode("ascii"), target, head.version - 10)
+    other = parse_head(line + head.raw[head.raw.index(b"\r\n") :], server.head_limits)
+    other.target = head.target
+    return other

@@ -15,7 +15,7 @@ from forkd.proto.http1.head import Head
 from forkd.proto.http1.reader import END_OF_BODY
 from forkd.proto.http1.response import CONTINUE, FINAL_CHUNK, chunk, make_prefix
 from forkd.server.context import Server
-from forkd.server.dispatch import as_get, dispatch
+from forkd.server.dispatch import as_get, at_target, dispatch
 
 if TYPE_CHECKING:
     from forkd.server.http import HttpConnection
@@ -204,6 +204,12 @@ class HttpExchange:
         self._break()
 
     def redirect(self, target: bytes) -> None:
+        self._go_to(target, as_get)
+
+    def pass_on(self, target: bytes) -> None:
+        self._go_to(target, at_target)
+
+    def _go_to(self, target: bytes, make: Callable[[bytes, Head, Server], Head]) -> None:
         if self._over:
             return
         request = self.request
@@ -214,7 +220,7 @@ class HttpExchange:
             self.fail(500)
             return
         try:
-            head = as_get(target, request.head, self._server)
+            head = make(target, request.head, self._server)
         except ProtocolError as error:
             log.error("internal redirect to %r: %s id=%s", target, error.reason, request.id)
             self.fail(502)

@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 
 from tests.system.daemon import started
-from tests.system.wire import Wire, fetch
+from tests.system.wire import Wire, fetch, request
 
 TEXT = "abc " * 500
 
@@ -24,6 +24,41 @@ def test_a_fallback_answers_and_the_connection_goes_on(tmp_path: Path) -> None:
         assert (head.status, head.body, head.headers["content-length"]) == (200, b"", "4")
         assert wire.get("/lost/x").status == 404
         assert wire.get("/none", method="POST").status == 405
+
+
+CONTROLLER = """\
+#!/bin/sh
+printf 'Content-Type: text/plain\\n\\n%s %s %s %s ' \
+    "$REQUEST_METHOD" "$REQUEST_URI" "$SCRIPT_NAME" "$QUERY_STRING"
+cat
+"""
+
+
+def test_a_front_controller_is_told_what_was_asked_for(tmp_path: Path) -> None:
+    """Methods, bodies and the target are those of the client; its source is never shown."""
+    html = tmp_path / "html"
+    (html / "sub").mkdir(parents=True)
+    for script in (html / "index.cgi", html / "sub" / "index.cgi"):
+        script.write_text(CONTROLLER)
+        script.chmod(0o755)
+    (html / "file.txt").write_text("a file")
+    routes = {
+        "/": "{static: html, index: [index.cgi], fallback: /index.cgi}",
+        "*.cgi": "{cgi: html}",
+    }
+    body = b"x" * 100_000
+    with started(tmp_path, routes, workers="{count: 1}") as daemon, Wire(daemon.port) as wire:
+        assert wire.get("/file.txt").text == "a file"
+        assert wire.get("/a/post?id=7").text == "GET /a/post?id=7 /index.cgi id=7 "
+        assert wire.get("/?x").text == "GET /?x /index.cgi x "
+        assert wire.get("/sub/").text == "GET /sub/ /sub/index.cgi  "
+        assert wire.get("/a/post", method="DELETE").text == "DELETE /a/post /index.cgi  "
+        for framing in ("Content-Length: 100000", "Transfer-Encoding: chunked"):
+            sent = body if "Length" in framing else b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+            wire.send(request("/a/post?y", framing, method="POST") + sent)
+            assert wire.answer("POST").body == b"POST /a/post?y /index.cgi y " + body
+        answer = wire.get("/file.txt", method="POST")
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
 def test_text_is_compressed_and_ranges_come_in_parts(tmp_path: Path) -> None:

@@ -111,6 +111,9 @@ class FakeExchange:
     def redirect(self, target: bytes) -> None:
         self.calls.append(f"redirect {target.decode()}")
 
+    def pass_on(self, target: bytes) -> None:
+        raise AssertionError(f"a program has nothing to pass on: {target!r}")
+
     def pause_body(self) -> None:
         self.calls.append("pause body")
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from forkd.config.routes import StaticRoute
-from forkd.handlers.base import Response
+from forkd.handlers.base import Response, Route
 from forkd.handlers.media_types import MediaTypes
 from forkd.handlers.open_files import OpenFiles
-from forkd.handlers.static import Fallback, Static
+from forkd.handlers.routes import SiteRoutes
+from forkd.handlers.static import PassedOn, Static
 from forkd.loop.timers import Wheel
 from tests.unit.handlers.requests import fields, request
 from tests.unit.handlers.test_static import put, static
@@ -53,7 +54,7 @@ def test_where_nothing_is_another_path_of_the_site_answers(
     tmp_path: Path, fallback: str, target: str, leads_to: bytes
 ) -> None:
     answer = with_fallback(tmp_path, fallback).answer(request(target))
-    assert isinstance(answer, Fallback)
+    assert isinstance(answer, PassedOn)
     assert answer.target == leads_to
 
 
@@ -78,12 +79,63 @@ def test_what_is_there_hidden_or_the_fallback_itself_does_not_fall_back(
     assert answer.status == status
 
 
+@pytest.mark.parametrize(
+    ("method", "target", "status", "allow"),
+    [
+        ("POST", "/a.txt", 405, "GET, HEAD, OPTIONS"),
+        ("DELETE", "/dir/", 405, "GET, HEAD, OPTIONS"),
+        ("OPTIONS", "/a.txt", 200, "GET, HEAD, OPTIONS"),
+        ("BREW", "/a.txt", 501, None),
+        ("POST", "/.env", 404, None),
+        ("POST", "/x", 404, None),
+        ("POST", "/none", None, None),
+        ("BREW", "/none?q", None, None),
+        ("OPTIONS", "/none", None, None),
+    ],
+)
+def test_other_methods_reach_the_fallback_where_no_file_is(
+    tmp_path: Path, method: str, target: str, status: int | None, allow: str | None
+) -> None:
+    put(tmp_path / "a.txt", "x")
+    (tmp_path / "dir").mkdir()
+    answer = with_fallback(tmp_path, "/x").answer(request(target, method=method))
+    if status is None:
+        assert isinstance(answer, PassedOn)
+        return
+    assert isinstance(answer, Response)
+    assert (answer.status, fields(answer).get("Allow")) == (status, allow)
+
+
+@pytest.mark.parametrize(
+    ("target", "leads_to"), [("/", b"/index.cgi"), ("/d/?a", b"/d/index.cgi?a")]
+)
+def test_an_index_that_another_route_claims_is_left_to_it(
+    tmp_path: Path, target: str, leads_to: bytes
+) -> None:
+    (tmp_path / "d").mkdir()
+    put(tmp_path / "index.cgi", "the source")
+    put(tmp_path / "d" / "index.cgi", "the source")
+    settings = StaticRoute.model_validate({"static": tmp_path, "index": ["index.cgi"]})
+    handler = Static(settings, MediaTypes(), OpenFiles(Wheel()))
+    other = Static(settings, MediaTypes(), OpenFiles(Wheel()))
+    own = Route("/", handler, max_body=0, methods=None, rules=None)
+    programs = Route("*.cgi", other, max_body=0, methods=None, rules=None)
+    handler.find = SiteRoutes((), [own, programs]).find
+    answer = handler.answer(request(target))
+    assert isinstance(answer, PassedOn)
+    assert answer.target == leads_to
+    handler.find = SiteRoutes((), [own]).find
+    answer = handler.answer(request(target))
+    assert isinstance(answer, Response)
+    assert answer.body == b"the source"
+
+
 def test_a_file_that_goes_leaves_its_place_to_the_fallback(tmp_path: Path) -> None:
     put(tmp_path / "a.txt", "x")
     handler = with_fallback(tmp_path, "/x")
     assert isinstance(handler.answer(request("/a.txt", started=100.0)), Response)
     (tmp_path / "a.txt").unlink()
-    assert isinstance(handler.answer(request("/a.txt", started=102.0)), Fallback)
+    assert isinstance(handler.answer(request("/a.txt", started=102.0)), PassedOn)
 
 
 @pytest.mark.parametrize(
