@@ -44,7 +44,7 @@ class OpenFiles:
             if not self._files:
                 self._timers.set(self._timer, monotonic() + KEPT_S)
             self._files[identity] = file
-        else:
+        elif identity in self._idle:
             self._idle.discard(identity)
         return file.hold()
 

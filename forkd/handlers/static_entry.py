@@ -59,21 +59,21 @@ class Source:
 class Opener:
     """Opens a range of a file for one response after another."""
 
-    __slots__ = ("_count", "_files", "_identity", "_offset", "_source")
+    __slots__ = ("_count", "_files", "_found", "_identity", "_offset", "_open")
 
     def __init__(self, files: OpenFiles, source: Source, offset: int, count: int) -> None:
         self._files = files
-        self._source = source
+        self._found = source.found
+        self._open = source.open
         self._identity = (source.found.device, source.found.inode)
         self._offset = offset
         self._count = count
 
     def __call__(self) -> FileRange:
         """Raises OSError where the file is not what was found."""
-        source = self._source
-        if not source.is_unchanged():
-            raise FileNotFoundError(errno.ENOENT, "changed meanwhile", source.found.path)
-        file = self._files.take(self._identity, source.open)
+        if not self._found.is_same(os.stat(self._found.path)):
+            raise FileNotFoundError(errno.ENOENT, "changed meanwhile", self._found.path)
+        file = self._files.take(self._identity, self._open)
         return FileRange(file, self._offset, self._count)
 
 
