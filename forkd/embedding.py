@@ -1,4 +1,4 @@
-"""forkd inside another program: `forkd.Server`, a daemon that begins and ends with its owner.
+"""forkd inside another program: `forkd.Server`, a daemon that is started and stopped by it.
 
 It is a process of its own, since a master must have no threads and no application in it. What is
 bound here is handed over as systemd would do it (sd_listen_fds(3)), so that clients may connect
@@ -28,6 +28,9 @@ from forkd.errors import ConfigError, OperationError
 _QUEUE = 4096
 _LOOK_EVERY_S = 0.01
 _FIRST_DESCRIPTOR = 3
+_ANSWER_S = 5.0
+_STOP_S = 10.0
+"""Beyond what the configuration gives requests in flight."""
 
 
 class Server:
@@ -117,12 +120,21 @@ class Server:
         if (process := self._process) is None:
             return
         process.send_signal(signal.SIGTERM)
-        process.wait()
+        try:
+            process.wait(self._settings.workers.shutdown_timeout + _STOP_S)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGQUIT)  # the master ends all that is left, at once
+            process.wait(_STOP_S)
         self._process = None
 
     def reload(self) -> None:
         """Import applications anew, and take up what has changed otherwise."""
-        answer = self._ask({"command": "reload", "wait": True})
+        workers = self._settings.workers
+        patience = workers.boot_timeout + workers.shutdown_timeout + _STOP_S
+        try:
+            answer = self._ask({"command": "reload", "wait": True}, patience)
+        except OSError as error:
+            raise OperationError(f"it does not answer: {error}") from None
         if not answer.get("ok"):
             reasons = answer.get("reasons")
             texts = map(str, reasons) if isinstance(reasons, list) else ("it failed",)
@@ -184,8 +196,10 @@ class Server:
         except OSError:
             return False
 
-    def _ask(self, request: Mapping[str, object]) -> dict[str, object]:
+    def _ask(self, request: Mapping[str, object], patience: float = _ANSWER_S) -> dict[str, object]:
+        """Raises OSError where nobody answers in time."""
         with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(patience)
             sock.connect(str(self._settings.control))
             sock.sendall(json.dumps(request).encode() + b"\n")
             with sock.makefile("rb") as stream:

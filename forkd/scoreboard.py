@@ -68,7 +68,7 @@ class Slot:
         threads_busy: int,
         request_since: float,
     ) -> None:
-        """Positional for speed: this runs each time a busy loop goes to sleep."""
+        """Positional for speed: this runs each time a busy loop comes to rest."""
         times, numbers = self._times, self._numbers
         times[_TICK] = tick
         numbers[_REQUESTS] = requests

@@ -115,7 +115,8 @@ class ApplicationCall:
                 self.answer()
         finally:
             if self.body_read is not None:
-                self.body_read.close()
+                # In the loop, behind the answer: until that is over more of the body may come.
+                stage.do(self.body_read.close)
 
     def answer(self) -> None:
         """Answer the request."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never, cast
 
 from forkd.config.model import Settings, Site
@@ -62,7 +63,7 @@ def build_router(settings: Settings, services: Services) -> Router:
         sites.append(found := SiteRoutes(site.host, routes))
         for one in routes:
             if isinstance(one.handler, Static):
-                one.handler.find = found.find
+                one.handler.is_program = partial(_is_program, site, found)
     return Router(sites)
 
 
@@ -146,6 +147,14 @@ def _prepare_imports(settings: Settings) -> None:
     for listen in settings.listen:
         if listen.handler is not None:
             prepare((*listen.path, settings.root), {})
+
+
+def _is_program(site: Site, routes: SiteRoutes, path: str) -> bool:
+    match = routes.find(path)
+    if match is None:
+        return False
+    route = site.routes[match.route.pattern]
+    return isinstance(route, CgiRoute | ApplicationRoute | PagesRoute)
 
 
 def document_root(settings: Settings, site: Site) -> str:

@@ -10,9 +10,10 @@ import errno
 import io
 import socket
 from collections.abc import Callable
-from typing import Any, BinaryIO, NoReturn, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 from forkd.handlers.base import Peer
+from forkd.handlers.pool_server import PoolServer
 
 _BUFFER = 64 * 1024
 
@@ -181,15 +182,10 @@ class _Output(io.RawIOBase):
         return memoryview(data).nbytes
 
 
-class HandlerServer:
-    """`self.server` of a request handler. Attributes that are set on it stay while the worker does.
+class HandlerServer(PoolServer):
+    """One for each address of a worker, with what classes read of HTTPServer."""
 
-    What would run or stop a server raises RuntimeError.
-    """
-
-    timeout = None
     request_queue_size = 0
-    allow_reuse_address = True
     daemon_threads = True
     address_family = socket.AF_INET
     socket_type = socket.SOCK_STREAM
@@ -199,27 +195,6 @@ class HandlerServer:
         self.server_name = host
         self.server_port = port
         self.RequestHandlerClass = make
-
-    def serve_forever(self, poll_interval: float = 0.5) -> NoReturn:  # noqa: ARG002 the base's
-        _unavailable("serve_forever")
-
-    def handle_request(self) -> NoReturn:
-        _unavailable("handle_request")
-
-    def shutdown(self) -> NoReturn:
-        _unavailable("shutdown")
-
-    def server_close(self) -> NoReturn:
-        _unavailable("server_close")
-
-    def fileno(self) -> NoReturn:
-        _unavailable("fileno")
-
-
-def _unavailable(method: str) -> NoReturn:
-    raise RuntimeError(
-        f"server.{method}() is not available: forkd runs the server (stop it with: forkd stop)"
-    )
 
 
 def client_gone() -> BrokenPipeError:

@@ -19,6 +19,7 @@ from forkd.config.address import Address
 from forkd.config.model import Listen, Settings
 from forkd.errors import OperationError
 from forkd.handlers.imports import load
+from forkd.handlers.pool_server import PoolServer
 from forkd.loop.crew import Pace, Stage
 
 log = logging.getLogger("forkd.raw")
@@ -59,16 +60,10 @@ def _load(listen: Listen, key: str) -> HandlerClass:
     return found
 
 
-class PooledServer:
-    """What a class finds as `self.server`: one for each listener and worker.
+class SocketServer(PoolServer):
+    """One for each listener and worker, with what classes read of TCPServer and UDPServer."""
 
-    It has what such classes read of socketserver.TCPServer and UDPServer, and takes any attribute
-    that they set. The listener is the pool's: what would run or end it raises RuntimeError.
-    """
-
-    allow_reuse_address = True
     request_queue_size = socket.SOMAXCONN
-    timeout: float | None = None
     max_packet_size = 65535
 
     def __init__(self, listener: socket.socket, handler_class: HandlerClass) -> None:
@@ -93,32 +88,13 @@ class PooledServer:
     def close_request(self, request: socket.socket) -> None:
         request.close()
 
-    def serve_forever(self, poll_interval: float = 0.5) -> None:  # noqa: ARG002 as in socketserver
-        raise _unavailable("serve_forever")
-
-    def handle_request(self) -> None:
-        raise _unavailable("handle_request")
-
-    def shutdown(self) -> None:
-        raise _unavailable("shutdown")
-
-    def server_close(self) -> None:
-        raise _unavailable("server_close")
-
-
-def _unavailable(name: str) -> RuntimeError:
-    return RuntimeError(
-        f"server.{name}() is not available: the listener belongs to forkd and its workers "
-        "(forkd stop ends it)"
-    )
-
 
 class Service:
     """The class of one listener, and what all its calls share."""
 
     def __init__(self, name: str, handler_class: HandlerClass, listener: socket.socket) -> None:
         """name: the listener's, for the log."""
-        self.server = PooledServer(listener, handler_class)
+        self.server = SocketServer(listener, handler_class)
         self._name = name
         self._class = handler_class
         self.pace = Pace()

@@ -90,7 +90,7 @@ class _Reader(io.RawIOBase):
         self, body: RequestBody, file: BinaryIO, going_to_wait: Callable[[], None]
     ) -> None:
         self._body = body
-        self._descriptor = file.fileno()
+        self._file = file
         self._going_to_wait = going_to_wait
         self._at = 0
 
@@ -108,6 +108,7 @@ class _Reader(io.RawIOBase):
             if body.failed:
                 raise ConnectionResetError("the body of the request ended early")
             return 0
-        count = os.preadv(self._descriptor, [view[:there]], self._at)
+        # Asked for each time: of a file that is closed by then, the number may be another's.
+        count = os.preadv(self._file.fileno(), [view[:there]], self._at)
         self._at += count
         return count

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from forkd.config.routes import StaticRoute
 from forkd.handlers import byteranges
-from forkd.handlers.base import KNOWN_METHODS, Exchange, Match, Request, Response, make_response
+from forkd.handlers.base import KNOWN_METHODS, Exchange, Request, Response, make_response
 from forkd.handlers.files import Follow, Found, Refusal, locate, refusal
 from forkd.handlers.listing import Form, parse_query, read_entries, render, render_json
 from forkd.handlers.media_types import MediaTypes
@@ -51,8 +51,8 @@ class Static:
         self._fallback_path = resolve_path(path) if path else None
         # Behind a fallback there may be an application, which has methods of its own.
         self.methods = None if path else _METHODS
-        self.find: Callable[[str], Match | None] = _nowhere
-        """Which route of the site takes a path."""
+        self.is_program: Callable[[str], bool] = _no_program
+        """Whether a path of the site belongs to a route of programs."""
 
     def answer(self, request: Request) -> Response | PassedOn:
         head, rest = request.head, request.match.rest
@@ -83,7 +83,7 @@ class Static:
     def _answer_other(self, request: Request) -> Response | PassedOn:
         """A method that files do not have: only where there is no file the fallback is asked."""
         hidden = _is_hidden(request.head.path)
-        found = Refusal.NOT_FOUND if hidden else self._locate(request.match.rest)
+        found = Refusal.NOT_FOUND if hidden else self._locate_named(request)
         if isinstance(found, Refusal):
             return self._error(404) if hidden else self._refuse(request, found)
         allow = (b"Allow", b"GET, HEAD, OPTIONS")
@@ -102,7 +102,7 @@ class Static:
             return entry
         if _is_hidden(request.head.path):
             return self._error(404)
-        found = self._locate("" if self._is_file else rest)
+        found = self._locate_named(request)
         if isinstance(found, Refusal):
             self._forget(rest)
             return self._refuse(request, found)
@@ -122,7 +122,7 @@ class Static:
         for name in self._settings.index:
             found = self._locate(rest + name)
             path = request.head.path + name
-            if isinstance(found, Found) and self._is_claimed(path):
+            if isinstance(found, Found) and self.is_program(path):
                 # A program is run, never shown: /index.php of a *.php route.
                 return PassedOn(_with_query(quote_path(path), request))
             if isinstance(found, Found) and not found.is_directory:
@@ -166,6 +166,10 @@ class Static:
         self._kept += entry.kept
         return entry
 
+    def _locate_named(self, request: Request) -> Found | Refusal:
+        """What the path of the request names."""
+        return self._locate("" if self._is_file else request.match.rest)
+
     def _locate(self, rest: str) -> Found | Refusal:
         return locate(self._root, rest.encode("utf-8", "surrogateescape"), self._follow)
 
@@ -191,10 +195,6 @@ class Static:
             return byteranges.multipart(chosen, parts, self._rules) or chosen.whole
         except OSError as error:
             return self._error(refusal(error).value)
-
-    def _is_claimed(self, path: str) -> bool:
-        match = self.find(path)
-        return match is not None and match.route.handler is not self
 
     def _refuse(self, request: Request, why: Refusal) -> Response | PassedOn:
         fallback = self._settings.fallback
@@ -246,8 +246,8 @@ class PassedOn:
         """Nothing is under way."""
 
 
-def _nowhere(_path: str) -> Match | None:
-    return None
+def _no_program(_path: str) -> bool:
+    return False
 
 
 def _is_hidden(path: str) -> bool:

@@ -38,7 +38,7 @@ _LONGEST_CHOICE = 256
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file and how it is reached, to be opened for each use."""
+    """A file and how it is reached, to be opened."""
 
     root: bytes
     found: Found

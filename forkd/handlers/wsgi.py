@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from forkd.config.routes import HeaderChanges
-from forkd.handlers.application import ApplicationCall, ClientGone
+from forkd.handlers.application import ApplicationCall
 from forkd.handlers.base import Request, Response, apply_rules
 from forkd.handlers.wsgi_environ import EnvironMaker
 from forkd.handlers.wsgi_response import Start, WsgiError, check_start
@@ -83,9 +83,9 @@ class WsgiCall(ApplicationCall):
     def answer(self) -> None:
         try:
             self._call()
-        except ClientGone:
-            pass
         except BaseException as error:  # an application's sys.exit() ends its request, no more
+            if self.gone and isinstance(error, ConnectionError):
+                return
             name, request_id = self._handler.name, self.request.id
             if isinstance(error, WsgiError):
                 log.error("%s breaks a rule of PEP 3333: %s id=%s", name, error, request_id)

@@ -104,6 +104,9 @@ def as_get(target: bytes, head: Head, server: Server) -> Head:
 def at_target(target: bytes, head: Head, server: Server) -> Head:
     """The head of the same request for another target, of which programs are told nothing: a front
     controller wants to know what the client asked for. Raises ProtocolError where it is none."""
+    if not head.target.startswith(b"/"):
+        # Of an absolute target the Host does not count: both must be for one site.
+        target = b"http://" + head.authority + target
     line = b"%b %b HTTP/1.%d" % (head.method.encode("ascii"), target, head.version - 10)
     other = parse_head(line + head.raw[head.raw.index(b"\r\n") :], server.head_limits)
     other.target = head.target

@@ -84,6 +84,9 @@ def test_it_reloads_and_says_why_it_cannot(tmp_path: Path) -> None:
             server.reload()
         assert get(server.url) == "another"
         assert "ERROR" in server.log
+        server.stop()
+        with pytest.raises(OperationError, match="it does not answer"):
+            server.reload()
 
 
 @pytest.mark.parametrize(

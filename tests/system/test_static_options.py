@@ -61,6 +61,27 @@ def test_a_front_controller_is_told_what_was_asked_for(tmp_path: Path) -> None:
         assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
+def test_a_fallback_and_an_index_stay_on_their_site_and_lead_nowhere_in_circles(
+    tmp_path: Path,
+) -> None:
+    """Sites by name: of an absolute target the Host does not count (RFC 9112 3.2.2)."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.html").write_text(name)
+    site = "{{host: {0}.example, routes: {{/: {{static: {0}, fallback: /index.html}}, {1}}}}}"
+    more = "/index.html: {redirect: /}"
+    sites = ", ".join([site.format("one", "/x: {respond: x}"), site.format("two", more)])
+    (tmp_path / "forkd.yaml").write_text(
+        f"root: {tmp_path}\ncontrol: control.sock\nlisten: 127.0.0.1:0\n"
+        f"log: {{error: {{file: error.log}}}}\nsites: [{sites}]\n"
+    )
+    with started(tmp_path) as daemon, Wire(daemon.port) as wire:
+        wire.send(b"GET http://one.example/none HTTP/1.1\r\nHost: two.example\r\n\r\n")
+        assert wire.answer().text == "one"
+        wire.send(b"GET / HTTP/1.1\r\nHost: two.example\r\n\r\n")
+        assert wire.answer().text == "two", "a redirect of /index.html to / is no program"
+
+
 def test_text_is_compressed_and_ranges_come_in_parts(tmp_path: Path) -> None:
     (tmp_path / "html").mkdir()
     (tmp_path / "html" / "text.txt").write_text(TEXT)

@@ -388,7 +388,7 @@ def test_what_a_class_sees_of_server_and_connection(scene: MakeScene) -> None:
             seen["server"] = (self.server.server_address, vars(self.server)["server_port"])
             seen["peer"] = (self.connection.getpeername(), self.connection.getsockname())
             seen["family"] = (self.connection.family, self.connection.gettimeout())
-            with pytest.raises(RuntimeError, match="forkd runs the server"):
+            with pytest.raises(RuntimeError, match="the listener belongs to forkd and its workers"):
                 self.server.shutdown()
             with pytest.raises(OSError, match="no descriptor"):
                 self.connection.fileno()

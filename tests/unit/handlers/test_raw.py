@@ -19,8 +19,8 @@ from forkd.handlers.raw import (
     ConnectionCall,
     DatagramCall,
     HandlerClass,
-    PooledServer,
     Service,
+    SocketServer,
     load_classes,
     shown,
 )
@@ -250,7 +250,7 @@ def test_a_client_without_a_name_costs_a_line(
 
 
 def test_the_server_of_a_class_tells_of_its_listener(listener: socket.socket) -> None:
-    server = PooledServer(listener, Echo)
+    server = SocketServer(listener, Echo)
     assert server.server_address == listener.getsockname()
     assert (server.server_name, server.server_port) == listener.getsockname()
     assert (server.RequestHandlerClass, server.socket, server.timeout) == (Echo, None, None)
@@ -260,7 +260,7 @@ def test_the_server_of_a_class_tells_of_its_listener(listener: socket.socket) ->
 @pytest.mark.parametrize("name", ["serve_forever", "handle_request", "shutdown", "server_close"])
 def test_what_would_run_or_end_the_listener_says_so(listener: socket.socket, name: str) -> None:
     with pytest.raises(RuntimeError, match=rf"server\.{name}\(\) is not available"):
-        getattr(PooledServer(listener, Echo), name)()
+        getattr(SocketServer(listener, Echo), name)()
 
 
 @pytest.mark.parametrize(

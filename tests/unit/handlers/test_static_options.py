@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from forkd.config.routes import StaticRoute
-from forkd.handlers.base import Response, Route
+from forkd.handlers.base import Response
 from forkd.handlers.media_types import MediaTypes
 from forkd.handlers.open_files import OpenFiles
-from forkd.handlers.routes import SiteRoutes
 from forkd.handlers.static import PassedOn, Static
 from forkd.loop.timers import Wheel
 from tests.unit.handlers.requests import fields, request
@@ -117,14 +116,11 @@ def test_an_index_that_another_route_claims_is_left_to_it(
     put(tmp_path / "d" / "index.cgi", "the source")
     settings = StaticRoute.model_validate({"static": tmp_path, "index": ["index.cgi"]})
     handler = Static(settings, MediaTypes(), OpenFiles(Wheel()))
-    other = Static(settings, MediaTypes(), OpenFiles(Wheel()))
-    own = Route("/", handler, max_body=0, methods=None, rules=None)
-    programs = Route("*.cgi", other, max_body=0, methods=None, rules=None)
-    handler.find = SiteRoutes((), [own, programs]).find
+    handler.is_program = lambda path: path.endswith(".cgi")
     answer = handler.answer(request(target))
     assert isinstance(answer, PassedOn)
     assert answer.target == leads_to
-    handler.find = SiteRoutes((), [own]).find
+    handler.is_program = lambda _path: False
     answer = handler.answer(request(target))
     assert isinstance(answer, Response)
     assert answer.body == b"the source"
