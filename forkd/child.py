@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import NoReturn
@@ -28,6 +29,10 @@ from forkd.system.process import (
     die_with_parent,
     forbid_new_privileges,
 )
+
+log = logging.getLogger("forkd")
+
+_ALL_SIGNALS = signal.valid_signals()
 
 
 class Kind(Enum):
@@ -72,6 +77,36 @@ class Assignment:
     @property
     def name(self) -> str:
         return f"{self.pool.kind.value} {self.slot.number} gen {self.generation}"
+
+
+ChildMain = Callable[[Assignment], None]
+"""What a child runs. When it returns, the child leaves with status 0."""
+
+
+def fork_child(main: ChildMain, assignment: Assignment) -> int:
+    """Fork a child that runs main; its pid. Raises OSError. Only for processes without threads."""
+    # Blocked, or a signal that comes between fork and reset would be taken by the child with the
+    # parent's handlers, and its wake-up written into the parent's pipe.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become(main, assignment)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pid
+
+
+def _become(main: ChildMain, assignment: Assignment) -> NoReturn:
+    """In the child. Nothing of the parent's stack may ever run here again."""
+    status = 70
+    try:
+        main(assignment)
+        status = 0
+    except BaseException:
+        log.exception("%s: fault outside its loop", assignment.name)
+    finally:
+        os._exit(status)
 
 
 def enter(

@@ -21,9 +21,9 @@ from forkd.config.routes import (
 )
 from forkd.config.routes import Route as AnyRoute
 from forkd.errors import OperationError
+from forkd.handlers.applications import Applications
 from forkd.handlers.base import Handler, Route
 from forkd.handlers.cgi import Cgi
-from forkd.handlers.imports import load, offer_cgi_class, prepare, prepare_pages
 from forkd.handlers.media_types import MediaTypes
 from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.pages import Pages
@@ -47,17 +47,16 @@ class Services:
     crew: Crew
 
 
-def build_router(settings: Settings, services: Services) -> Router:
+def build_router(settings: Settings, applications: Applications, services: Services) -> Router:
     """All handlers of a configuration, ready to answer.
 
     Raises OperationError where this process's user cannot read what a route names.
     """
-    _prepare_imports(settings)
     types = MediaTypes()
     sites = []
     for number, site in enumerate(settings.sites):
         routes = [
-            _route(settings, number, site, pattern, route, types, services)
+            _route(settings, number, site, pattern, route, applications, types, services)
             for pattern, route in site.routes.items()
         ]
         sites.append(found := SiteRoutes(site.host, routes))
@@ -73,6 +72,7 @@ def _route(
     site: Site,
     pattern: str,
     route: AnyRoute,
+    applications: Applications,
     types: MediaTypes,
     services: Services,
 ) -> Route:
@@ -86,8 +86,7 @@ def _route(
             launcher = services.launcher(route.no_new_privileges)
             handler = Cgi(route, document_root(settings, site), launcher, services.environ)
         case WsgiRoute():
-            key = f"sites.{number}.routes.{pattern}.wsgi"
-            application = cast(Application, load(route.wsgi, key))
+            application = cast(Application, applications.routes[number, pattern])
             handler = Wsgi(application, str(route.wsgi), route.headers, route.env, services.crew)
         case HandlerRoute():
             # Here, since http.server takes memory that most workers can do without.
@@ -95,7 +94,7 @@ def _route(
 
             key = f"sites.{number}.routes.{pattern}.handler"
             handler = HttpHandler(
-                load(route.handler, key),
+                applications.routes[number, pattern],
                 str(route.handler),
                 key,
                 route.headers,
@@ -119,34 +118,6 @@ def _route(
         methods = wanted if methods is None else methods & wanted
     max_body = settings.max_body(site, route)
     return Route(pattern, handler, max_body=max_body, methods=methods, rules=route.headers)
-
-
-def has_applications(settings: Settings) -> bool:
-    """Whether anything that is configured is called in threads."""
-    return any(listen.handler is not None for listen in settings.listen) or any(
-        isinstance(route, ApplicationRoute | PagesRoute)
-        for site in settings.sites
-        for route in site.routes.values()
-    )
-
-
-def _prepare_imports(settings: Settings) -> None:
-    """What all applications share: the directory, the path of modules, and the environment."""
-    if not has_applications(settings):
-        return
-    os.chdir(settings.root)
-    for site in settings.sites:
-        for route in site.routes.values():
-            if isinstance(route, ApplicationRoute):
-                prepare((*route.path, settings.root), route.env)
-            if isinstance(route, PagesRoute):
-                prepare((settings.root,), {})
-                prepare_pages(route.pages)
-            if isinstance(route, HandlerRoute):
-                offer_cgi_class()
-    for listen in settings.listen:
-        if listen.handler is not None:
-            prepare((*listen.path, settings.root), {})
 
 
 def _is_program(site: Site, routes: SiteRoutes, path: str) -> bool:

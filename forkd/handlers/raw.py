@@ -15,8 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from forkd.config.address import Address
-from forkd.config.model import Listen, Settings
+from forkd.config.model import Listen
 from forkd.errors import OperationError
 from forkd.handlers.imports import load
 from forkd.handlers.pool_server import PoolServer
@@ -33,19 +32,8 @@ _OF_THE_OTHER: dict[str, HandlerClass] = {
 }
 
 
-def load_classes(settings: Settings) -> dict[Address, HandlerClass]:
-    """The classes of all listeners that have one. Raises OperationError.
-
-    The path of modules has to be prepared (factory.build_router).
-    """
-    return {
-        listen.address: _load(listen, f"listen.{number}.handler")
-        for number, listen in enumerate(settings.listen)
-        if listen.handler is not None
-    }
-
-
-def _load(listen: Listen, key: str) -> HandlerClass:
+def load_class(listen: Listen, key: str) -> HandlerClass:
+    """The class of a listener that has one; key: where it is written. Raises OperationError."""
     assert listen.handler is not None
     found = load(listen.handler, key)
     if (

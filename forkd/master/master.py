@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 
 from forkd.channel import Channel
-from forkd.child import Assignment, Kind, Pool
+from forkd.child import Assignment, ChildMain, Kind, Pool
 from forkd.config.model import Settings
 from forkd.errors import ForkdError, OperationError
 from forkd.loop.loop import Loop
@@ -31,7 +31,7 @@ from forkd.master.logs import MasterLogs, warn_of_root
 from forkd.master.pidfile import remove_pid_file, write_pid_file
 from forkd.master.reloader import Reloader
 from forkd.master.succession import Succession
-from forkd.master.supervisor import ChildMain, Death, Supervisor
+from forkd.master.supervisor import Death, Supervisor
 from forkd.scoreboard import Slot
 from forkd.system.systemd import Notifier
 

@@ -7,10 +7,9 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NoReturn
 
 from forkd.channel import Channel, Word, channel_pair
-from forkd.child import Assignment, Kind, Pool
+from forkd.child import Assignment, ChildMain, Kind, Pool, fork_child
 from forkd.errors import OperationError
 from forkd.loop.loop import Loop
 from forkd.master import lifecycle
@@ -18,11 +17,6 @@ from forkd.master.lifecycle import Child, Drain, Kill, Start, State, Wanted
 from forkd.scoreboard import Scoreboard, Slot
 
 log = logging.getLogger("forkd.master")
-
-ChildMain = Callable[[Assignment], None]
-"""What a child runs. When it returns, the child leaves with status 0."""
-
-_ALL_SIGNALS = signal.valid_signals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,20 +143,13 @@ class Supervisor:
         slot.clear()
         ours, theirs = channel_pair()
         assignment = self._assign(generation, pool, slot, theirs)
-        # Blocked, or a signal that comes between fork and reset would be taken by the child with
-        # the master's handlers, and its wake-up written into the master's pipe.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
         try:
-            pid = os.fork()
-            if pid == 0:
-                _become(self._mains[pool.kind], assignment)
+            pid = fork_child(self._mains[pool.kind], assignment)
         except OSError as error:
             for end in (ours, theirs):
                 end.close()
             self._give_slot_back(slot.number)
             raise OperationError(f"cannot fork: {error.strerror}") from None
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         now = self._loop.now
         deadline = now + assignment.settings.workers.boot_timeout
@@ -238,15 +225,3 @@ class Supervisor:
             os.kill(pid, signum)
         except ProcessLookupError:
             pass  # it is a zombie by now; SIGCHLD is on its way
-
-
-def _become(main: ChildMain, assignment: Assignment) -> NoReturn:
-    """In the child. Nothing of the master's stack may ever run here again."""
-    status = 70
-    try:
-        main(assignment)
-        status = 0
-    except BaseException:
-        log.exception("%s: fault outside its loop", assignment.name)
-    finally:
-        os._exit(status)

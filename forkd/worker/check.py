@@ -6,10 +6,10 @@ import os
 
 from forkd.child import reason_of
 from forkd.config.model import Settings
+from forkd.handlers.applications import import_applications
 from forkd.handlers.factory import Services, build_router
 from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.programs import Program, Running, Watcher
-from forkd.handlers.raw import load_classes
 from forkd.loop.crew import Crew
 from forkd.loop.loop import Loop
 from forkd.system.credentials import Identity, assume
@@ -35,8 +35,7 @@ def check_as_worker(settings: Settings, identity: Identity | None) -> list[str]:
         loop = Loop()
         files, crew = OpenFiles(loop.timers), Crew(loop, settings.workers.threads)
         services = Services(lambda _policy: _NoLauncher(), os.environ, files, crew)
-        build_router(settings, services)
-        load_classes(settings)
+        build_router(settings, import_applications(settings), services)
     except Exception as error:
         return [reason_of(error)]
     return []

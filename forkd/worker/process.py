@@ -12,11 +12,11 @@ import sys
 
 from forkd.channel import Word
 from forkd.child import Assignment, SpawnPolicy, adopt_log_files, enter, reason_of, refuse_to_start
+from forkd.handlers.applications import has_applications, import_applications
 from forkd.handlers.base import Peer
-from forkd.handlers.factory import Services, build_router, has_applications
+from forkd.handlers.factory import Services, build_router
 from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.programs import Launcher
-from forkd.handlers.raw import load_classes
 from forkd.logs.access import FLUSH_AFTER_S, FORMATS, AccessLog
 from forkd.loop.crew import Crew
 from forkd.loop.loop import Loop
@@ -56,8 +56,9 @@ class Worker:
         self.crew = Crew(self.loop, settings.workers.threads)
         files = OpenFiles(self.loop.timers)
         services = Services(self._launcher, os.environ, files, self.crew)
-        router = build_router(settings, services)
-        self._classes = load_classes(settings)
+        applications = import_applications(settings)
+        router = build_router(settings, applications, services)
+        self._classes = applications.listeners
         self._access_log = self._open_access_log()
         self._server = Server(self.loop, settings.limits, router, self._access_log)
         self._server.on_closed = self._on_closed

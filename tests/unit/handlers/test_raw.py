@@ -21,7 +21,7 @@ from forkd.handlers.raw import (
     HandlerClass,
     Service,
     SocketServer,
-    load_classes,
+    load_class,
     shown,
 )
 from forkd.loop.crew import Crew, Stage
@@ -49,8 +49,7 @@ def loaded(protocol: str, name: str) -> HandlerClass:
         f"listen: [127.0.0.1:1, {{address: 127.0.0.1:2, protocol: {protocol}, "
         f"handler: 'socket_classes:{name}'}}]\nsites: [{{routes: {{/: {{respond: x}}}}}}]"
     )
-    (found,) = load_classes(load_text(listen, "/forkd.yaml", {})).values()
-    return found
+    return load_class(load_text(listen, "/forkd.yaml", {}).listen[1], "listen.1.handler")
 
 
 @pytest.mark.parametrize(
