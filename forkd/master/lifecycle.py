@@ -95,8 +95,8 @@ Action = Start | Drain | Kill
 def plan(
     children: Iterable[Child], wanted: Wanted, hung: Mapping[int, float], now: float
 ) -> list[Action]:
-    """Say what to do now. `hung`: pids whose loop stands still, with for how many seconds."""
-    table = sorted(children, key=lambda child: (child.since, child.pid))
+    """Say what to do now. `hung`: slots whose loop stands still, with for how many seconds."""
+    table = sorted(children, key=lambda child: (child.since, child.slot))
     actions: list[Action] = [action for child in table if (action := _press(child, hung, now))]
     alive: dict[Key, list[Child]] = {key: [] for key in wanted.counts}
     for child in table:
@@ -113,9 +113,9 @@ def plan(
 
 def _press(child: Child, hung: Mapping[int, float], now: float) -> Kill | None:
     """What to do about a child whose time is over."""
-    if child.pressure is Pressure.NONE and child.state is State.READY and child.pid in hung:
+    if child.pressure is Pressure.NONE and child.state is State.READY and child.slot in hung:
         # ABRT first: faulthandler prints the stacks.
-        reason = f"its loop has stood still for {hung[child.pid]:.0f} s"
+        reason = f"its loop has stood still for {hung[child.slot]:.0f} s"
         return Kill(child, signal.SIGABRT, reason)
     if child.deadline is None or now < child.deadline:
         return None

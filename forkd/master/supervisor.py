@@ -70,13 +70,13 @@ class Supervisor:
         self._changed = changed
         self._channels: dict[int, Channel] = {}
         self._deaf: set[int] = set()
-        """Pids whose channel has ended."""
+        """Slots whose channel has ended."""
         self._reasons: dict[int, tuple[str, ...]] = {}
         self._killed_for: dict[int, str] = {}
         self.children: dict[int, Child] = {}
-        """By pid."""
+        """By slot."""
         self.leaving: set[int] = set()
-        """Pids of workers that were told to drain and may still accept connections."""
+        """Slots of children that were told to drain and may still accept connections."""
         self.scoreboard = Scoreboard()
         self._free_slots = list(range(len(self.scoreboard.slots)))
 
@@ -89,17 +89,17 @@ class Supervisor:
                 case Start(generation, pool):
                     self._start(generation, pool)
                 case Drain(child):
-                    self._channels[child.pid].say(Word.STOP if wanted.stopping else Word.DRAIN)
+                    self._channels[child.slot].say(Word.STOP if wanted.stopping else Word.DRAIN)
                     if child.state is State.STARTING:
                         self._signal(child.pid, signal.SIGTERM)  # it serves nobody yet
-                    self.children[child.pid] = lifecycle.after(child, action, wanted, now)
+                    self.children[child.slot] = lifecycle.after(child, action, wanted, now)
                     if child.pool.kind is Kind.WORKER:
-                        self.leaving.add(child.pid)
+                        self.leaving.add(child.slot)
                 case Kill(child, signum, reason):
                     log.warning("%s: %s: sending %s", child, reason, signum.name)
-                    self._killed_for.setdefault(child.pid, reason)
+                    self._killed_for.setdefault(child.slot, reason)
                     self._signal(child.pid, signum)
-                    self.children[child.pid] = lifecycle.after(child, action, wanted, now)
+                    self.children[child.slot] = lifecycle.after(child, action, wanted, now)
 
     def reap(self) -> None:
         """Collect all children that have ended. As PID 1 that includes strangers."""
@@ -110,8 +110,11 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            if pid in self.children:
-                self._bury(pid, status)
+            if (child := self._of_pid(pid)) is not None:
+                self._bury(child.slot, status)
+
+    def _of_pid(self, pid: int) -> Child | None:
+        return next((child for child in self.children.values() if child.pid == pid), None)
 
     def kill_all(self) -> None:
         """Stop at once: nobody is asked."""
@@ -129,13 +132,13 @@ class Supervisor:
         return self.scoreboard.slots[child.slot]
 
     def _hung(self) -> dict[int, float]:
-        """Pids of workers whose loop has not turned for longer than they may, with seconds."""
+        """Slots of workers whose loop has not turned for longer than they may, with seconds."""
         hung = {}
         for child in self.children.values():
             if child.pool.kind is Kind.WORKER and child.state is State.READY:
                 silent = self._loop.now - self.slot(child).read().tick
                 if silent > self._hang_timeout_s(child.generation):
-                    hung[child.pid] = silent
+                    hung[child.slot] = silent
         return hung
 
     def _start(self, generation: int, pool: Pool) -> None:
@@ -153,14 +156,13 @@ class Supervisor:
         theirs.close()
         now = self._loop.now
         deadline = now + assignment.settings.workers.boot_timeout
-        self.children[pid] = Child(
-            pool, generation, slot.number, pid, State.STARTING, now, deadline
-        )
-        self._channels[pid] = ours
-        self._loop.watch(ours.fd, lambda _mask: self._on_channel(pid))
+        number = slot.number
+        self.children[number] = Child(pool, generation, number, pid, State.STARTING, now, deadline)
+        self._channels[number] = ours
+        self._loop.watch(ours.fd, lambda _mask: self._on_channel(number))
 
-    def _on_channel(self, pid: int) -> None:
-        channel = self._channels[pid]
+    def _on_channel(self, slot: int) -> None:
+        channel = self._channels[slot]
         try:
             said = channel.hear()
         except BlockingIOError:
@@ -168,36 +170,36 @@ class Supervisor:
         if said is None:
             # It is about to die, and its death is what tells. The end would be reported for ever.
             self._loop.forget(channel.fd)
-            self._deaf.add(pid)
+            self._deaf.add(slot)
             return
         if said.word is Word.READY:
-            self.children[pid] = lifecycle.ready(self.children[pid], self._loop.now)
-            log.debug("%s is ready", self.children[pid])
-            self._came_up(self.children[pid])
+            self.children[slot] = lifecycle.ready(self.children[slot], self._loop.now)
+            log.debug("%s is ready", self.children[slot])
+            self._came_up(self.children[slot])
         elif said.word is Word.DRAINING:
-            self.leaving.discard(pid)
+            self.leaving.discard(slot)
             self._changed()
         elif said.word is Word.FAILED:
-            self._reasons[pid] = said.fields
+            self._reasons[slot] = said.fields
         elif said.word is Word.CHANGED:
-            self._source_changed(self.children[pid], " ".join(said.fields))
+            self._source_changed(self.children[slot], " ".join(said.fields))
 
-    def _bury(self, pid: int, status: int) -> None:
+    def _bury(self, slot: int, status: int) -> None:
         # What it said last may still be unread.
-        channel = self._channels[pid]
+        channel = self._channels[slot]
         while (said := self._last_words(channel)) is not None:
             if said:
-                self._reasons[pid] = said
-        if pid not in self._deaf:
+                self._reasons[slot] = said
+        if slot not in self._deaf:
             self._loop.forget(channel.fd)
-        self._deaf.discard(pid)
+        self._deaf.discard(slot)
         channel.close()
-        del self._channels[pid]
-        self.leaving.discard(pid)
-        child = self.children.pop(pid)
+        del self._channels[slot]
+        self.leaving.discard(slot)
+        child = self.children.pop(slot)
         self._give_slot_back(child.slot)
-        reasons = self._reasons.pop(pid, ())
-        killed_for = self._killed_for.pop(pid, "")
+        reasons = self._reasons.pop(slot, ())
+        killed_for = self._killed_for.pop(slot, "")
         self._died(Death(child, status, reasons, killed_for))
 
     @staticmethod

@@ -47,7 +47,7 @@ def supervisor(loop: SteppedLoop) -> Supervisor:
 
 
 def add(supervisor: Supervisor, one: Child, *counters: int) -> Slot:
-    supervisor.children[one.pid] = one
+    supervisor.children[one.slot] = one
     slot = supervisor.slot(one)
     requests, connections, sent, errors, now_open, busy = (*counters, *[0] * 6)[:6]
     slot.write(99.0, requests, connections, sent, errors, now_open, busy, 95.0)
