@@ -1,9 +1,9 @@
 """What the master and a child say to each other, over one socket pair for each child.
 
 The child says READY once, or FAILED with the reason, DRAINING when it has stopped accepting, and
-CHANGED where it watches its sources.
-The master says DRAIN, STOP, and REOPEN with the new descriptors of the log files. The end of the
-channel tells each side that the other is gone.
+CHANGED where it watches its sources. One that the template has forked says BORN first.
+The master says DRAIN, STOP, and REOPEN with the new descriptors of the log files; to a template
+also FORK. The end of the channel tells each side that the other is gone.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ class Word(Enum):
     """No new connection reaches this child any more."""
     CHANGED = b"changed"
     """A source has changed; the field is its path."""
+    BORN = b"born"
+    """Here is the child that was ordered by FORK; the kernel tells the master its pid."""
+    FORK = b"fork"
+    """Fork a worker: the field is its slot, the descriptor its end of the channel."""
     DRAIN = b"drain"
     """Serve what is here and what is on its way, then leave: others have taken over."""
     STOP = b"stop"
@@ -40,6 +44,8 @@ class Said:
     word: Word
     fields: tuple[str, ...] = ()
     descriptors: tuple[int, ...] = ()
+    pid: int = 0
+    """Of who has said it, as the kernel knows it; only the master is told."""
 
 
 class Channel:
@@ -70,7 +76,8 @@ class Channel:
         if message is None:
             return None
         word, *fields = message.fields
-        return Said(Word(word), tuple(map(os.fsdecode, fields)), tuple(message.descriptors))
+        texts = tuple(map(os.fsdecode, fields))
+        return Said(Word(word), texts, tuple(message.descriptors), message.pid)
 
     def close(self) -> None:
         self._sock.close()
@@ -79,4 +86,5 @@ class Channel:
 def channel_pair() -> tuple[Channel, Channel]:
     """The master's end and the child's."""
     master, child = messages.message_pair()
+    messages.tell_senders(master)
     return Channel(master), Channel(child)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import NoReturn
 
 import setproctitle
@@ -25,6 +26,7 @@ from forkd.loop.signals import reset_signals
 from forkd.scoreboard import Slot
 from forkd.system.credentials import Identity, assume, current_user, denied_directory
 from forkd.system.process import (
+    await_end,
     close_descriptors_except,
     die_with_parent,
     forbid_new_privileges,
@@ -33,6 +35,8 @@ from forkd.system.process import (
 log = logging.getLogger("forkd")
 
 _ALL_SIGNALS = signal.valid_signals()
+_ADOPTION_S = 10.0
+"""The process in between has nothing to do but to leave."""
 
 
 class Kind(Enum):
@@ -40,6 +44,8 @@ class Kind(Enum):
 
     WORKER = "worker"
     SPAWNER = "spawner"
+    TEMPLATE = "template"
+    """Has imported the applications; the workers of its generation are forked from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,48 @@ def fork_child(main: ChildMain, assignment: Assignment) -> int:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return pid
+
+
+def fork_grandchild(main: ChildMain, assignment: Assignment) -> None:
+    """Fork a child of the master, which adopts what is left behind below it (adopt_orphans).
+
+    The child says BORN and then runs main. Raises OSError. Only for processes without threads.
+    """
+    # Told whether the grandchild could be forked: the errno, or nothing.
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
+    try:
+        between = os.fork()
+        if between == 0:
+            _leave_behind(main, assignment, write_end)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.close(write_end)
+        with open(read_end, "rb") as pipe:
+            trouble = pipe.read()
+    os.waitpid(between, 0)
+    if trouble:
+        raise OSError(int(trouble), os.strerror(int(trouble)))
+
+
+def _leave_behind(main: ChildMain, assignment: Assignment, write_end: int) -> NoReturn:
+    """In the process between: its child is an orphan as soon as it has left."""
+    between = os.getpid()
+    status = 70
+    try:
+        if os.fork() == 0:
+            os.close(write_end)
+            _become(partial(_be_adopted, main, between), assignment)
+        status = 0
+    except OSError as error:
+        os.write(write_end, str(error.errno).encode())
+    finally:
+        os._exit(status)
+
+
+def _be_adopted(main: ChildMain, between: int, assignment: Assignment) -> None:
+    if await_end(between, _ADOPTION_S) and assignment.channel.say(Word.BORN):
+        main(assignment)
 
 
 def _become(main: ChildMain, assignment: Assignment) -> NoReturn:

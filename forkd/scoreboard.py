@@ -54,6 +54,10 @@ class Slot:
         self._request = b""
         self.number = number
 
+    def other(self, number: int) -> Slot:
+        """Another child's slot in the same memory."""
+        return Slot(self._memory, number)
+
     def clear(self) -> None:
         self._memory[self._offset : self._offset + _SLOT_SIZE] = bytes(_SLOT_SIZE)
 

@@ -18,8 +18,9 @@ from forkd.spawner.process import run_spawner
 from forkd.system.systemd import Notifier, inherited_sockets
 from forkd.worker.check import check_as_worker
 from forkd.worker.process import run_worker
+from forkd.worker.template import run_template
 
-_MAINS = {Kind.WORKER: run_worker, Kind.SPAWNER: run_spawner}
+_MAINS = {Kind.WORKER: run_worker, Kind.SPAWNER: run_spawner, Kind.TEMPLATE: run_template}
 
 
 def serve(name: str, read: Callable[[], Settings], *, background: bool) -> int:

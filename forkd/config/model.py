@@ -128,8 +128,9 @@ class Workers(Block):
     threads: Annotated[
         int, fields.whole(1, MAX_THREADS, f"a number of threads from 1 to {MAX_THREADS}")
     ] = default(8, "Threads for blocking application code; static files and programs need none.")
-    preload: Annotated[Literal[False], fields.only_false()] = default(
-        False, "Whether applications are imported once and shared by all workers."
+    preload: Switch = default(
+        False,
+        "Whether applications are imported once, in a template that workers are forked from.",
     )
     dev: Switch = default(
         False, "Whether a change to the source of an application reloads, for development."

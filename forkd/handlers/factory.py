@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import assert_never, cast
 
 from forkd.config.model import Settings, Site
@@ -52,12 +52,11 @@ def build_router(settings: Settings, applications: Applications, services: Servi
 
     Raises OperationError where this process's user cannot read what a route names.
     """
-    types = MediaTypes()
+    builder = _Builder(settings, applications, services)
     sites = []
     for number, site in enumerate(settings.sites):
         routes = [
-            _route(settings, number, site, pattern, route, applications, types, services)
-            for pattern, route in site.routes.items()
+            builder.route(number, site, pattern, route) for pattern, route in site.routes.items()
         ]
         sites.append(found := SiteRoutes(site.host, routes))
         for one in routes:
@@ -66,58 +65,64 @@ def build_router(settings: Settings, applications: Applications, services: Servi
     return Router(sites)
 
 
-def _route(
-    settings: Settings,
-    number: int,
-    site: Site,
-    pattern: str,
-    route: AnyRoute,
-    applications: Applications,
-    types: MediaTypes,
-    services: Services,
-) -> Route:
-    handler: Handler
-    match route:
-        case StaticRoute():
-            _check_readable(str(route.static), f"sites.{number}.routes.{pattern}.static")
-            handler = Static(route, types, services.files)
-        case CgiRoute():
-            _check_readable(str(route.cgi), f"sites.{number}.routes.{pattern}.cgi", os.X_OK)
-            launcher = services.launcher(route.no_new_privileges)
-            handler = Cgi(route, document_root(settings, site), launcher, services.environ)
-        case WsgiRoute():
-            application = cast(Application, applications.routes[number, pattern])
-            handler = Wsgi(application, str(route.wsgi), route.headers, route.env, services.crew)
-        case HandlerRoute():
-            # Here, since http.server takes memory that most workers can do without.
-            from forkd.handlers.http_handler import HttpHandler
+class _Builder:
+    def __init__(self, settings: Settings, applications: Applications, services: Services) -> None:
+        self._settings = settings
+        self._applications = applications
+        self._services = services
 
-            key = f"sites.{number}.routes.{pattern}.handler"
-            handler = HttpHandler(
-                applications.routes[number, pattern],
-                str(route.handler),
-                key,
-                route.headers,
-                route.strip_prefix,
-                services.crew,
-            )
-        case PagesRoute():
-            key = f"sites.{number}.routes.{pattern}.pages"
-            _check_readable(str(route.pages), key, os.X_OK)
-            handler = Pages(route, key, services.crew)
-        case RedirectRoute():
-            handler = Redirect(route)
-        case RespondRoute():
-            handler = Respond(route)
-        case _:
-            assert_never(route)
-    methods = handler.methods
-    if route.methods:
-        # An application gets any method that the route allows; our handlers only what they have.
-        wanted = frozenset(route.methods)
-        methods = wanted if methods is None else methods & wanted
-    max_body = settings.max_body(site, route)
-    return Route(pattern, handler, max_body=max_body, methods=methods, rules=route.headers)
+    @cached_property
+    def _types(self) -> MediaTypes:
+        """Made for the first route that needs it: the table is half a megabyte."""
+        return MediaTypes()
+
+    def route(self, number: int, site: Site, pattern: str, route: AnyRoute) -> Route:
+        handler: Handler
+        match route:
+            case StaticRoute():
+                _check_readable(str(route.static), f"sites.{number}.routes.{pattern}.static")
+                handler = Static(route, self._types, self._services.files)
+            case CgiRoute():
+                _check_readable(str(route.cgi), f"sites.{number}.routes.{pattern}.cgi", os.X_OK)
+                launcher = self._services.launcher(route.no_new_privileges)
+                handler = Cgi(
+                    route, document_root(self._settings, site), launcher, self._services.environ
+                )
+            case WsgiRoute():
+                application = cast(Application, self._applications.routes[number, pattern])
+                handler = Wsgi(
+                    application, str(route.wsgi), route.headers, route.env, self._services.crew
+                )
+            case HandlerRoute():
+                # Here, since http.server takes memory that most workers can do without.
+                from forkd.handlers.http_handler import HttpHandler
+
+                key = f"sites.{number}.routes.{pattern}.handler"
+                handler = HttpHandler(
+                    self._applications.routes[number, pattern],
+                    str(route.handler),
+                    key,
+                    route.headers,
+                    route.strip_prefix,
+                    self._services.crew,
+                )
+            case PagesRoute():
+                key = f"sites.{number}.routes.{pattern}.pages"
+                _check_readable(str(route.pages), key, os.X_OK)
+                handler = Pages(route, key, self._services.crew)
+            case RedirectRoute():
+                handler = Redirect(route)
+            case RespondRoute():
+                handler = Respond(route)
+            case _:
+                assert_never(route)
+        methods = handler.methods
+        if route.methods:
+            # An application gets any method that the route allows, our handlers what they have.
+            wanted = frozenset(route.methods)
+            methods = wanted if methods is None else methods & wanted
+        max_body = self._settings.max_body(site, route)
+        return Route(pattern, handler, max_body=max_body, methods=methods, rules=route.headers)
 
 
 def _is_program(site: Site, routes: SiteRoutes, path: str) -> bool:

@@ -14,6 +14,7 @@ from forkd.system import messages
 from forkd.system.credentials import Identity, resolve
 
 WORKERS = Pool(Kind.WORKER)
+TEMPLATES = Pool(Kind.TEMPLATE)
 _ORDER_BUFFER = 1 << 20
 """Orders are some kilobytes each: enough of them may wait while the spawners are busy."""
 _MOST_SPAWNERS = 4
@@ -56,6 +57,8 @@ class Generation:
         # keeps up with the workers.
         spawners = min(cpus, _MOST_SPAWNERS)
         counts = {Pool(Kind.SPAWNER, policy): spawners for policy in self.orders}
+        if self.settings.workers.preload:
+            counts[TEMPLATES] = 1
         counts[WORKERS] = self.settings.workers.number(cpus)
         return counts
 

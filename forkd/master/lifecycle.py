@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from forkd.child import Pool
@@ -38,19 +38,23 @@ class Pressure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process of ours. Times are monotonic seconds; a deadline is when patience ends."""
+    """A process of ours. Times are monotonic seconds; a deadline is when patience ends.
+
+    pid: None while another child has not forked it yet.
+    """
 
     pool: Pool
     generation: int
     slot: int
-    pid: int
+    pid: int | None
     state: State
     since: float
     deadline: float | None
     pressure: Pressure = Pressure.NONE
 
     def __str__(self) -> str:
-        return f"{self.pool.kind.value} {self.slot} gen {self.generation} pid {self.pid}"
+        pid = f" pid {self.pid}" if self.pid is not None else ""
+        return f"{self.pool.kind.value} {self.slot} gen {self.generation}{pid}"
 
 
 Key = tuple[int, Pool]
@@ -67,12 +71,16 @@ class Wanted:
     stopping: bool = False
     """Nobody takes over from those who drain."""
     drain_timeout_s: float = 30.0
+    forked_by: Mapping[Key, Key] = field(default_factory=dict)
+    """Pools whose children are forked by a ready child of another pool, not by the master."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     generation: int
     pool: Pool
+    parent: Child | None = None
+    """Which child is to fork it; None: the master does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +115,16 @@ def plan(
         # The youngest go first: they have learnt least.
         actions += [Drain(child) for child in members[count:]]
         if now >= wanted.not_before.get(key, 0.0):
-            actions += [Start(*key)] * (count - len(members))
+            missing = count - len(members)
+            if (parents := wanted.forked_by.get(key)) is None:
+                actions += [Start(*key)] * missing
+            elif able := [child for child in alive.get(parents, ()) if _can_fork(child)]:
+                actions += [Start(*key, able[0])] * missing
     return actions
+
+
+def _can_fork(child: Child) -> bool:
+    return child.state is State.READY and child.pressure is Pressure.NONE
 
 
 def _press(child: Child, hung: Mapping[int, float], now: float) -> Kill | None:

@@ -33,6 +33,7 @@ from forkd.master.reloader import Reloader
 from forkd.master.succession import Succession
 from forkd.master.supervisor import Death, Supervisor
 from forkd.scoreboard import Slot
+from forkd.system.process import adopt_orphans
 from forkd.system.systemd import Notifier
 
 log = logging.getLogger("forkd.master")
@@ -132,6 +133,7 @@ class Master:
         warn_of_root(self._succession.settings)
         for name in self._listeners.unused():
             log.warning("systemd passed a socket named %s that no `listen` takes", name)
+        adopt_orphans()
         # What is here now is for good: the children's collectors need not look at it.
         gc.collect()
         gc.freeze()
@@ -179,7 +181,8 @@ class Master:
         stopping = self._mode is Mode.STOPPING
         counts = {} if stopping else self._succession.counts()
         patience = self._succession.settings.workers.shutdown_timeout
-        return Wanted(counts, self._failures.not_before, stopping, patience)
+        forked_by = self._succession.forked_by()
+        return Wanted(counts, self._failures.not_before, stopping, patience, forked_by)
 
     def _tick(self, now: float) -> None:
         self._step()
@@ -287,7 +290,8 @@ class Master:
         elif child.state is State.STARTING:
             self._back_off((child.generation, child.pool), str(death))
         else:
-            log.error("%s: it is replaced; what it was answering is lost", death)
+            lost = "; what it was answering is lost" if child.pool.kind is Kind.WORKER else ""
+            log.error("%s: it is replaced%s", death, lost)
         succession.forget_gone(self._supervisor.children.values())
         self._soon()
 

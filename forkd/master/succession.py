@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from forkd.config.address import Address
 from forkd.config.model import Settings
 from forkd.master.control import Reply
-from forkd.master.generation import WORKERS, Generation
+from forkd.master.generation import TEMPLATES, WORKERS, Generation
 from forkd.master.lifecycle import Child, Key
 from forkd.master.rollout import Phase, Rollout
 
@@ -107,6 +107,11 @@ class Succession:
         full = self.live.full()[WORKERS]
         self.adjustment = max(1 - full, self.adjustment + more)
         return full + self.adjustment
+
+    def forked_by(self) -> dict[Key, Key]:
+        """Which workers are forked by a template, and by which."""
+        numbers = [number for number in self._current() if TEMPLATES in self._known[number].full()]
+        return {(number, WORKERS): (number, TEMPLATES) for number in numbers}
 
     def counts(self) -> dict[Key, int]:
         """How many children of each pool and generation there should be."""

@@ -6,7 +6,8 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from forkd.channel import Channel, Word, channel_pair
 from forkd.child import Assignment, ChildMain, Kind, Pool, fork_child
@@ -40,6 +41,8 @@ class Death:
             return f"{self.child} was killed: {self.killed_for}"
         if self.reasons:
             return "; ".join(self.reasons)
+        if self.child.pid is None:
+            return f"{self.child} was not forked by its template"
         code = os.waitstatus_to_exitcode(self.status)
         if code < 0:
             return f"{self.child} died by signal {-code} ({signal.Signals(-code).name})"
@@ -86,19 +89,23 @@ class Supervisor:
         hung = self._hung() if not wanted.stopping else {}
         for action in lifecycle.plan(self.children.values(), wanted, hung, now):
             match action:
-                case Start(generation, pool):
-                    self._start(generation, pool)
+                case Start():
+                    self._start(action)
                 case Drain(child):
                     self._channels[child.slot].say(Word.STOP if wanted.stopping else Word.DRAIN)
                     if child.state is State.STARTING:
                         self._signal(child.pid, signal.SIGTERM)  # it serves nobody yet
                     self.children[child.slot] = lifecycle.after(child, action, wanted, now)
-                    if child.pool.kind is Kind.WORKER:
+                    if child.pool.kind is not Kind.SPAWNER:
                         self.leaving.add(child.slot)
                 case Kill(child, signum, reason):
-                    log.warning("%s: %s: sending %s", child, reason, signum.name)
                     self._killed_for.setdefault(child.slot, reason)
-                    self._signal(child.pid, signum)
+                    if child.pid is None:
+                        # Whoever is forked later finds its channel closed, and leaves.
+                        self._loop.call_soon(partial(self._give_up, child))
+                    else:
+                        log.warning("%s: %s: sending %s", child, reason, signum.name)
+                        self._signal(child.pid, signum)
                     self.children[child.slot] = lifecycle.after(child, action, wanted, now)
 
     def reap(self) -> None:
@@ -110,11 +117,23 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            if (child := self._of_pid(pid)) is not None:
+            child = self._of_pid(pid)
+            if child is None:
+                # It may have said so a moment ago that it was born.
+                for unborn in [one for one in self.children.values() if one.pid is None]:
+                    self._on_channel(unborn.slot)
+                child = self._of_pid(pid)
+            if child is not None:
                 self._bury(child.slot, status)
 
     def _of_pid(self, pid: int) -> Child | None:
         return next((child for child in self.children.values() if child.pid == pid), None)
+
+    def _give_up(self, child: Child) -> None:
+        """Its template takes too long over it."""
+        found = self.children.get(child.slot)
+        if found is not None and found.pid is None:
+            self._bury(child.slot, 0)
 
     def kill_all(self) -> None:
         """Stop at once: nobody is asked."""
@@ -132,34 +151,44 @@ class Supervisor:
         return self.scoreboard.slots[child.slot]
 
     def _hung(self) -> dict[int, float]:
-        """Slots of workers whose loop has not turned for longer than they may, with seconds."""
+        """Slots of children whose loop has not turned for longer than they may, with seconds."""
         hung = {}
         for child in self.children.values():
-            if child.pool.kind is Kind.WORKER and child.state is State.READY:
+            if child.pool.kind is not Kind.SPAWNER and child.state is State.READY:
                 silent = self._loop.now - self.slot(child).read().tick
                 if silent > self._hang_timeout_s(child.generation):
                     hung[child.slot] = silent
         return hung
 
-    def _start(self, generation: int, pool: Pool) -> None:
+    def _start(self, order: Start) -> None:
         slot = self.scoreboard.slots[self._take_slot()]
         slot.clear()
         ours, theirs = channel_pair()
-        assignment = self._assign(generation, pool, slot, theirs)
+        assignment = self._assign(order.generation, order.pool, slot, theirs)
         try:
-            pid = fork_child(self._mains[pool.kind], assignment)
+            pid = self._fork(order, assignment)
         except OSError as error:
-            for end in (ours, theirs):
-                end.close()
+            ours.close()
             self._give_slot_back(slot.number)
             raise OperationError(f"cannot fork: {error.strerror}") from None
-        theirs.close()
-        now = self._loop.now
+        finally:
+            theirs.close()
+        now, number = self._loop.now, slot.number
         deadline = now + assignment.settings.workers.boot_timeout
-        number = slot.number
-        self.children[number] = Child(pool, generation, number, pid, State.STARTING, now, deadline)
+        self.children[number] = Child(
+            order.pool, order.generation, number, pid, State.STARTING, now, deadline
+        )
         self._channels[number] = ours
         self._loop.watch(ours.fd, lambda _mask: self._on_channel(number))
+
+    def _fork(self, order: Start, assignment: Assignment) -> int | None:
+        """The pid; None where another child forks it. Raises OSError."""
+        if order.parent is None:
+            return fork_child(self._mains[order.pool.kind], assignment)
+        channel = self._channels[order.parent.slot]
+        # A template that does not hear is about to die, or stands still: either is found out.
+        channel.say(Word.FORK, [str(assignment.slot.number)], [assignment.channel.fd])
+        return None
 
     def _on_channel(self, slot: int) -> None:
         channel = self._channels[slot]
@@ -168,11 +197,16 @@ class Supervisor:
         except BlockingIOError:
             return
         if said is None:
-            # It is about to die, and its death is what tells. The end would be reported for ever.
+            # The end would be reported for ever.
             self._loop.forget(channel.fd)
             self._deaf.add(slot)
+            if self.children[slot].pid is None:
+                self._bury(slot, 0)
+            # Others are about to die, and their death is what tells.
             return
-        if said.word is Word.READY:
+        if said.word is Word.BORN:
+            self.children[slot] = replace(self.children[slot], pid=said.pid)
+        elif said.word is Word.READY:
             self.children[slot] = lifecycle.ready(self.children[slot], self._loop.now)
             log.debug("%s is ready", self.children[slot])
             self._came_up(self.children[slot])
@@ -222,7 +256,9 @@ class Supervisor:
         self._free_slots.sort()  # the lowest is given next, so that numbers stay small
 
     @staticmethod
-    def _signal(pid: int, signum: signal.Signals) -> None:
+    def _signal(pid: int | None, signum: signal.Signals) -> None:
+        if pid is None:
+            return  # when it is there it finds its channel closed, or a word to leave
         try:
             os.kill(pid, signum)
         except ProcessLookupError:

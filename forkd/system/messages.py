@@ -10,12 +10,17 @@ import array
 import errno
 import os
 import socket
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 MAX_SIZE = 1 << 18
 MAX_DESCRIPTORS = 16
-_SPACE_FOR_DESCRIPTORS = socket.CMSG_LEN(MAX_DESCRIPTORS * array.array("i").itemsize)
+_CREDENTIALS = struct.Struct("=3i")
+"""Pid, user and group of the sender (struct ucred, unix(7))."""
+_SPACE_BESIDE_DATA = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(
+    MAX_DESCRIPTORS * array.array("i").itemsize
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,8 @@ class Message:
 
     fields: list[bytes]
     descriptors: list[int]
+    pid: int = 0
+    """The sender's, as the kernel knows it; 0 where `tell_senders` was not called."""
 
 
 def message_pair(buffer_size: int = 0) -> tuple[socket.socket, socket.socket]:
@@ -34,6 +41,11 @@ def message_pair(buffer_size: int = 0) -> tuple[socket.socket, socket.socket]:
         if buffer_size:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_size)
     return ends
+
+
+def tell_senders(sock: socket.socket) -> None:
+    """Have the kernel say with each message that comes by sock who has sent it."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
 
 
 def send(sock: socket.socket, fields: Iterable[bytes], descriptors: Iterable[int] = ()) -> None:
@@ -54,11 +66,14 @@ def receive(sock: socket.socket, size: int = MAX_SIZE) -> Message | None:
 
     Raises BlockingIOError where there is none yet. Descriptors arrive close-on-exec.
     """
-    data, ancillary, flags, _ = sock.recvmsg(size, _SPACE_FOR_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    data, ancillary, flags, _ = sock.recvmsg(size, _SPACE_BESIDE_DATA, socket.MSG_CMSG_CLOEXEC)
     descriptors = array.array("i")
+    pid = 0
     for level, kind, value in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(value[: len(value) - len(value) % descriptors.itemsize])
+        elif level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+            pid, _, _ = _CREDENTIALS.unpack(value)
     if not data and not descriptors and not flags & socket.MSG_TRUNC:
         return None
-    return Message(data.split(b"\0"), list(descriptors))
+    return Message(data.split(b"\0"), list(descriptors), pid)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import select
 import signal
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 
 
@@ -29,6 +31,30 @@ def die_with_parent(parent: int, signum: signal.Signals = signal.SIGKILL) -> Non
     _prctl(_PR_SET_PDEATHSIG, signum)
     if os.getppid() != parent:
         os._exit(0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whoever is left behind by a process below this one (prctl(2),
+    PR_SET_CHILD_SUBREAPER)."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def await_end(pid: int, timeout_s: float) -> bool:
+    """Wait until a process is over, which need be no child of ours; False where it takes longer.
+
+    By then its children have their new parent: the kernel sees to that before it tells of the end
+    (pidfd_open(2)).
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
+    finally:
+        os.close(descriptor)
 
 
 def forbid_new_privileges() -> None:

@@ -13,6 +13,7 @@ from forkd.handlers.programs import Program, Running, Watcher
 from forkd.loop.crew import Crew
 from forkd.loop.loop import Loop
 from forkd.system.credentials import Identity, assume
+from forkd.worker.template import import_for_sharing
 
 
 class _NoLauncher:
@@ -35,7 +36,9 @@ def check_as_worker(settings: Settings, identity: Identity | None) -> list[str]:
         loop = Loop()
         files, crew = OpenFiles(loop.timers), Crew(loop, settings.workers.threads)
         services = Services(lambda _policy: _NoLauncher(), os.environ, files, crew)
-        build_router(settings, import_applications(settings), services)
+        share = settings.workers.preload
+        applications = (import_for_sharing if share else import_applications)(settings)
+        build_router(settings, applications, services)
     except Exception as error:
         return [reason_of(error)]
     return []

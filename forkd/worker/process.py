@@ -12,7 +12,7 @@ import sys
 
 from forkd.channel import Word
 from forkd.child import Assignment, SpawnPolicy, adopt_log_files, enter, reason_of, refuse_to_start
-from forkd.handlers.applications import has_applications, import_applications
+from forkd.handlers.applications import Applications, has_applications, import_applications
 from forkd.handlers.base import Peer
 from forkd.handlers.factory import Services, build_router
 from forkd.handlers.open_files import OpenFiles
@@ -43,7 +43,7 @@ _LAST_WORDS_S = 1.0
 class Worker:
     """The parts of a worker and how they leave together."""
 
-    def __init__(self, assignment: Assignment) -> None:
+    def __init__(self, assignment: Assignment, applications: Applications | None) -> None:
         settings = assignment.settings
         self._assignment = assignment
         self._settings = settings
@@ -56,7 +56,8 @@ class Worker:
         self.crew = Crew(self.loop, settings.workers.threads)
         files = OpenFiles(self.loop.timers)
         services = Services(self._launcher, os.environ, files, self.crew)
-        applications = import_applications(settings)
+        if applications is None:
+            applications = import_applications(settings)
         router = build_router(settings, applications, services)
         self._classes = applications.listeners
         self._access_log = self._open_access_log()
@@ -232,15 +233,18 @@ def _spare_the_collector() -> None:
     gc.freeze()
 
 
-def run_worker(assignment: Assignment) -> None:
-    """The worker's whole life. Returns when it may leave."""
+def run_worker(assignment: Assignment, applications: Applications | None = None) -> None:
+    """The worker's whole life. Returns when it may leave.
+
+    applications: what its template has imported; None: the worker imports it.
+    """
     channel = assignment.channel
     name = f"worker {assignment.slot.number} gen {assignment.generation}"
     try:
         enter(assignment, f"forkd: {name}", keep_privileges=False, on_orphaned=signal.SIGKILL)
         errors = assignment.log_files.open(assignment.settings.log.error.file)
         faulthandler.enable(file=errors, all_threads=True)
-        worker = Worker(assignment)
+        worker = Worker(assignment, applications)
         _spare_the_collector()
         worker.start()
     except Exception as error:

@@ -33,7 +33,7 @@ def ends() -> Iterator[Ends]:
 )
 def test_a_word_arrives_as_it_was_said(ends: Ends, word: Word, fields: tuple[str, ...]) -> None:
     assert ends[1].say(word, fields)
-    assert ends[0].hear() == Said(word, fields)
+    assert ends[0].hear() == Said(word, fields, pid=os.getpid())
 
 
 def test_messages_come_one_by_one_and_in_order(ends: Ends) -> None:
@@ -51,7 +51,7 @@ def test_nothing_said_yet_is_not_the_end(ends: Ends) -> None:
 def test_the_end_of_the_channel_is_told_after_the_last_word(ends: Ends) -> None:
     ends[1].say(Word.FAILED, ["why"])
     ends[1].close()
-    assert ends[0].hear() == Said(Word.FAILED, ("why",))
+    assert ends[0].hear() == Said(Word.FAILED, ("why",), pid=os.getpid())
     assert ends[0].hear() is None
     assert ends[0].say(Word.DRAIN) is False
 
@@ -83,3 +83,26 @@ def test_a_side_that_never_reads_does_not_block_the_other(ends: Ends) -> None:
 def test_a_nul_in_a_reason_does_not_break_the_message(ends: Ends) -> None:
     ends[0].say(Word.FAILED, ["a\0b", "c"])
     assert ends[1].hear() == Said(Word.FAILED, ("ab", "c"))
+
+
+def test_the_master_is_told_who_speaks_and_the_child_is_not(ends: Ends) -> None:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(not ends[1].say(Word.BORN))
+    os.waitpid(pid, 0)
+    said = ends[0].hear()
+    assert said is not None
+    assert (said.word, said.pid) == (Word.BORN, pid)
+    ends[0].say(Word.DRAIN)
+    answer = ends[1].hear()
+    assert answer is not None
+    assert answer.pid == 0
+
+
+def test_descriptors_arrive_beside_the_sender(ends: Ends) -> None:
+    ends[1].say(Word.FORK, ["3"], [0] * 16)
+    said = ends[0].hear()
+    assert said is not None
+    assert (said.fields, len(said.descriptors), said.pid) == (("3",), 16, os.getpid())
+    for descriptor in said.descriptors:
+        os.close(descriptor)

@@ -66,7 +66,7 @@ def test_the_schema_accepts_what_users_may_write(part: dict[str, Any]) -> None:
         {"workers": {"count": 0}},
         {"workers": {"threads": 0}},
         {"workers": {"threads": 1025}},
-        {"workers": {"preload": True}},
+        {"workers": {"preload": "once"}},
         {"log": {"error": {"level": "warn"}}},
         route(),
         route(static="html", cgi="cgi-bin"),

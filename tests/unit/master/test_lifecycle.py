@@ -111,7 +111,7 @@ def test_as_many_as_are_wanted_and_the_others_drain(
 def test_whose_time_is_over_is_pressed_harder_and_harder(
     one: Child, hung: float | None, signum: signal.Signals | None, reason: str
 ) -> None:
-    silent = {} if hung is None else {one.pid: hung}
+    silent = {} if hung is None else {one.slot: hung}
     want = wanted(0 if one.state is State.DRAINING else 1)
     actions = plan([one], want, silent, NOW)
     if signum is None:
@@ -183,3 +183,28 @@ def test_the_next_deadline_is_the_earliest_thing_that_time_alone_changes() -> No
 
 def test_a_child_is_named_in_logs_by_kind_slot_generation_and_pid() -> None:
     assert str(child(7)) == "worker 7 gen 1 pid 7"
+
+
+TEMPLATES = Pool(Kind.TEMPLATE)
+BY_TEMPLATE = {(1, WORKERS): (1, TEMPLATES)}
+
+
+@pytest.mark.parametrize(
+    ("template", "forks"),
+    [
+        (child(9, pool=TEMPLATES), True),
+        (child(9, State.STARTING, pool=TEMPLATES, deadline=NOW + 1), False),
+        (child(9, State.DRAINING, pool=TEMPLATES, deadline=NOW + 1), False),
+        (child(9, pool=TEMPLATES, pressure=Pressure.ASKED, deadline=NOW + 1), False),
+        (child(9, pool=TEMPLATES, generation=2), False),
+    ],
+)
+def test_a_worker_is_forked_by_a_template_that_is_ready(template: Child, forks: bool) -> None:
+    counts = {(1, WORKERS): 2, (template.generation, TEMPLATES): 1}
+    want = wanted(counts=counts, forked_by=BY_TEMPLATE)
+    starts = [
+        action
+        for action in plan([template, child(1)], want, {}, NOW)
+        if isinstance(action, Start) and action.pool == WORKERS
+    ]
+    assert starts == ([Start(1, WORKERS, template)] if forks else [])

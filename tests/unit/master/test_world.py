@@ -5,11 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forkd.master.generation import TEMPLATES
 from forkd.master.lifecycle import State
 from tests.unit.master.test_lifecycle import SPAWNERS, WORKERS
 from tests.unit.master.world import Full, World
 
-FULL = st.fixed_dictionaries({WORKERS: st.integers(1, 4)}, optional={SPAWNERS: st.integers(1, 2)})
+FULL = st.fixed_dictionaries(
+    {WORKERS: st.integers(1, 4)},
+    optional={SPAWNERS: st.integers(1, 2), TEMPLATES: st.just(1)},
+)
 EVENTS = st.lists(
     st.one_of(
         st.tuples(st.just("ready"), st.integers(0, 9)),
@@ -37,21 +41,21 @@ def play(world: World, events: Events) -> None:
             world.pass_time(argument)
         elif children:
             assert isinstance(argument, int)
-            pid = children[argument % len(children)].pid
+            slot = children[argument % len(children)].slot
             match what:
                 case "ready":
-                    world.become_ready(pid)
+                    world.become_ready(slot)
                 case "die":
-                    world.die(pid)
+                    world.die(slot)
                 case _:
-                    world.hung[pid] = 20.0
+                    world.hung[slot] = 20.0
                     world.step()
 
 
 def come_to_rest(world: World) -> None:
     """From here on newcomers become ready; nobody who is to go does so unless he is killed."""
     for _ in range(400):
-        starting = [pid for pid, one in world.children.items() if one.state is State.STARTING]
+        starting = [slot for slot, one in world.children.items() if one.state is State.STARTING]
         if starting:
             world.become_ready(starting[0])
         else:
@@ -82,10 +86,10 @@ def test_in_the_end_one_generation_is_complete_and_all_others_are_gone(
 def test_a_stop_leaves_nobody_behind(full: Full, events: Events, later: Events) -> None:
     world = World.begin(full)
     play(world, events)
-    pids = world.last_pid
+    last = world.last_slot
     world.stop()
     play(world, later)
-    assert world.last_pid == pids, "nobody is started any more"
+    assert world.last_slot == last, "nobody is started any more"
     world.pass_time(100)
     assert world.children == {}
 
@@ -99,14 +103,14 @@ def test_a_reload_that_fails_leaves_the_old_generation_untouched(
     before = dict(world.children)
     world.reload(reloaded)
     for _ in range(ready):
-        assert {pid: world.children[pid] for pid in before} == before
-        starting = [pid for pid, one in world.children.items() if one.state is State.STARTING]
+        assert {slot: world.children[slot] for slot in before} == before
+        starting = [slot for slot, one in world.children.items() if one.state is State.STARTING]
         world.become_ready(starting[0])
         if world.incoming is None:
             return  # it has not failed
     newcomers = world.children.keys() - before.keys()
     world.die(sorted(newcomers)[victim % len(newcomers)])
-    assert {pid: world.children[pid] for pid in before} == before
+    assert {slot: world.children[slot] for slot in before} == before
     come_to_rest(world)
     assert world.children == before
 
@@ -115,9 +119,9 @@ def test_a_pool_that_always_dies_at_its_start_is_started_seldom() -> None:
     world = World.begin({WORKERS: 1})
     come_to_rest(world)
     world.die(next(iter(world.children)))
-    starts = world.last_pid
+    starts = world.last_slot
     for _ in range(600):
         for child in list(world.children.values()):
-            world.die(child.pid)
+            world.die(child.slot)
         world.pass_time(1.0)
-    assert 20 <= world.last_pid - starts <= 26, "1, 2, 4, 8, 16 and then every 30 seconds"
+    assert 20 <= world.last_slot - starts <= 26, "1, 2, 4, 8, 16 and then every 30 seconds"

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 
 from forkd.child import Pool
 from forkd.master.failures import Failures
+from forkd.master.generation import TEMPLATES, WORKERS
 from forkd.master.lifecycle import (
     Child,
     Drain,
     Key,
     Kill,
+    Pressure,
     Start,
     State,
     Wanted,
@@ -43,7 +45,7 @@ class World:
     children: dict[int, Child] = field(default_factory=dict)
     hung: dict[int, float] = field(default_factory=dict)
     failures: Failures = field(default_factory=Failures)
-    last_pid: int = 0
+    last_slot: int = 0
     last_generation: int = 1
 
     @classmethod
@@ -60,7 +62,11 @@ class World:
                 counts = {(number, pool): count for pool, count in full.items()}
             if self.incoming is not None:
                 counts |= self.incoming.counts()
-        return Wanted(counts, dict(self.failures.not_before), self.stopping, DRAIN_S)
+        forked_by: dict[Key, Key] = {
+            (number, WORKERS): (number, TEMPLATES) for number, pool in counts if pool == TEMPLATES
+        }
+        not_before = dict(self.failures.not_before)
+        return Wanted(counts, not_before, self.stopping, DRAIN_S, forked_by)
 
     def step(self) -> None:
         """What the master does after every event."""
@@ -74,26 +80,28 @@ class World:
         want = self.wanted()
         for action in plan(self.children.values(), want, self.hung, self.now):
             match action:
-                case Start(generation, pool):
+                case Start(generation, pool, parent):
                     key = (generation, pool)
+                    assert (parent is None) == (key not in want.forked_by)
+                    assert parent is None or self.children[parent.slot].state is State.READY
                     assert key in want.counts, "a child nobody wants is started"
                     held = self.failures.not_before.get(key, 0.0)
                     assert self.now >= held, "a child is started while its pool is held back"
-                    self.last_pid += 1
-                    self.children[self.last_pid] = Child(
+                    self.last_slot += 1
+                    self.children[self.last_slot] = Child(
                         pool,
                         generation,
-                        self.last_pid,
-                        self.last_pid,
+                        self.last_slot,
+                        1000 + self.last_slot if parent is None else None,
                         State.STARTING,
                         self.now,
                         self.now + BOOT_S,
                     )
                 case Kill(child, signal.SIGKILL, _):
-                    self.die(child.pid, stepping=True)
+                    self.die(child.slot, stepping=True)
                 case Drain(child) | Kill(child):
                     assert isinstance(action, Drain | Kill)
-                    self.children[child.pid] = after(child, action, want, self.now)
+                    self.children[child.slot] = after(child, action, want, self.now)
         self._check(want)
 
     def _check(self, want: Wanted) -> None:
@@ -110,15 +118,25 @@ class World:
                 key = (self.live[0], pool)
                 missing = count - alive.get(key, 0)
                 held = self.failures.not_before.get(key, 0.0) > self.now or self.killed_now
+                held = held or (key in want.forked_by and not self._has_template(key[0]))
                 assert not missing or held, "a child of the live generation is missing"
+
+    def _has_template(self, generation: int) -> bool:
+        return any(
+            child.generation == generation
+            and child.pool == TEMPLATES
+            and child.state is State.READY
+            and child.pressure is Pressure.NONE
+            for child in self.children.values()
+        )
 
     killed_now: bool = False
     """A child was killed in this very step: its successor comes with the next."""
 
-    def die(self, pid: int, *, stepping: bool = False) -> None:
+    def die(self, slot: int, *, stepping: bool = False) -> None:
         """The child is gone. Death of a newcomer ends its generation's way in."""
-        child = self.children.pop(pid)
-        self.hung.pop(pid, None)
+        child = self.children.pop(slot)
+        self.hung.pop(slot, None)
         key = (child.generation, child.pool)
         if self.incoming is not None and child.generation == self.incoming.generation:
             self.incoming = None
@@ -135,8 +153,8 @@ class World:
         else:
             self.step()
 
-    def become_ready(self, pid: int) -> None:
-        child = self.children[pid] = ready(self.children[pid], self.now)
+    def become_ready(self, slot: int) -> None:
+        child = self.children[slot] = ready(self.children[slot], self.now)
         self.failures.clear((child.generation, child.pool))
         self.step()
 
