@@ -7,17 +7,18 @@ import json
 from collections.abc import Callable, Iterator
 from http.cookies import CookieError
 from typing import Any, NamedTuple
-from wsgiref.types import StartResponse, WSGIEnvironment
+from wsgiref.types import WSGIEnvironment
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
 
 from apps.demo import app as demo
-from forkd.app import App, HTTPError, Request, Response, abort, redirect
+from forkd.app import App, HTTPError, Request, Response, redirect
 
 HTML = "text/html; charset=utf-8"
 FORM = "application/x-www-form-urlencoded"
+MIB = 2**20
 
 
 class Answer(NamedTuple):
@@ -64,26 +65,10 @@ def answering(result: Callable[[Request], object], *methods: str) -> App:
     return app
 
 
-class Closable:
-    """An iterator that knows whether it was closed."""
-
-    def __init__(self, *parts: str | bytes) -> None:
-        self.parts, self.closed = iter(parts), False
-
-    def __iter__(self) -> Iterator[str | bytes]:
-        return self
-
-    def __next__(self) -> str | bytes:
-        return next(self.parts)
-
-    def close(self) -> None:
-        self.closed = True
-
-
 def routed() -> App:
     app = App()
 
-    @app.get("/")
+    @app.route("/")
     def home(_: Request) -> str:
         return "home"
 
@@ -91,18 +76,18 @@ def routed() -> App:
     def item(request: Request, id: int) -> dict[str, object]:  # noqa: A002 - a common name
         return {"method": request.method, "id": id}
 
-    @app.get("/tags/{tag}/{color:str}")
+    @app.route("/tags/{tag}-{color}")
     def tag(_: Request, tag: str, color: str) -> list[str]:
         return [tag, color]
 
-    @app.get("/files/{name:path}")
+    @app.route("/files/{name:path}")
     def file(_: Request, name: str) -> list[str]:
         return [name]
 
-    @app.post("/items/new")
+    @app.route("/items/new", methods=["POST"])
     def new(_: Request) -> None: ...
 
-    @app.get("/café/a.b")
+    @app.route("/café/a.b")
     def literal(_: Request) -> str:
         return "literal"
 
@@ -117,7 +102,7 @@ def routed() -> App:
         ("GET", "/items/7", 200, b'{"method": "GET", "id": 7}'),
         ("POST", "/items/7", 200, b'{"method": "POST", "id": 7}'),
         ("POST", "/items/new", 204, b""),
-        ("GET", "/tags/ü /red", 200, b'["\\u00fc ", "red"]'),
+        ("GET", "/tags/ü -red", 200, b'["\\u00fc ", "red"]'),
         ("GET", "/files/a/b\nc", 200, b'["a/b\\nc"]'),
         ("GET", "/files/", 200, b'[""]'),
         ("GET", "/café/a.b", 200, b"literal"),
@@ -126,11 +111,10 @@ def routed() -> App:
         ("GET", "/items/x", 404, None),
         ("GET", "/items/-7", 404, None),
         ("GET", "/items/\u0667", 404, None),
-        ("GET", "/items/" + "9" * 641, 404, None),
-        ("GET", "/tags//red", 404, None),
-        ("GET", "/tags/a/b/c", 404, None),
+        ("GET", "/items/" + "9" * 19, 404, None),
+        ("GET", "/tags/-red", 404, None),
+        ("GET", "/tags/a-b/c", 404, None),
         ("GET", "/nothing", 404, None),
-        ("OPTIONS", "/nothing", 404, None),
         ("HEAD", "/nothing", 404, b""),
     ],
 )
@@ -145,10 +129,9 @@ def test_a_path_leads_to_the_first_route_that_fits(
 @pytest.mark.parametrize(
     ("method", "path", "status", "allow"),
     [
-        ("PUT", "/items/7", 405, "GET, HEAD, OPTIONS, POST"),
-        ("GET", "/items/new", 405, "OPTIONS, POST"),
-        ("HEAD", "/items/new", 405, "OPTIONS, POST"),
-        ("OPTIONS", "/items/7", 204, "GET, HEAD, OPTIONS, POST"),
+        ("PUT", "/items/7", 405, "GET, HEAD, POST"),
+        ("GET", "/items/new", 405, "POST"),
+        ("HEAD", "/items/new", 405, "POST"),
     ],
 )
 def test_another_method_is_told_which_are_allowed(
@@ -169,17 +152,19 @@ def test_methods_may_be_one_or_several_in_any_case(methods: Any) -> None:
     app = App()
     app.route("/", methods)(lambda _: "posted")
     assert ask(app, "POST").body == b"posted"
-    assert ask(app, "GET").headers["Allow"] == "OPTIONS, POST"
+    assert ask(app, "GET").headers["Allow"] == "POST"
 
 
-@pytest.mark.parametrize("path", ["x", "", "/{id:number}", "/{id", "/{1}", "/{a}/{a}", "/{}"])
+@pytest.mark.parametrize(
+    "path", ["x", "", "/{id:number}", "/{id", "/{1}", "/{a}/{a}", "/{}", "/{a{b}}", "/a}"]
+)
 def test_a_template_that_is_none_is_refused_where_it_is_written(path: str) -> None:
     with pytest.raises(ValueError, match=r"route .*expected"):
-        App().get(path)
+        App().route(path)
 
 
-def test_a_path_that_is_not_utf8_is_a_bad_request() -> None:
-    assert ask(routed(), PATH_INFO="/files/\xff").status == "400 Bad Request"
+def test_bytes_of_a_path_that_are_not_utf8_are_replaced() -> None:
+    assert ask(routed(), PATH_INFO="/files/\xff").body == b'["\\ufffd"]'
 
 
 @pytest.mark.parametrize(
@@ -191,13 +176,10 @@ def test_a_path_that_is_not_utf8_is_a_bad_request() -> None:
         ({"a": 1}, "200 OK", "application/json", b'{"a": 1}'),
         ([1, 404], "200 OK", "application/json", b"[1, 404]"),
         (None, "204 No Content", None, b""),
-        (("gone", 410), "410 Gone", HTML, b"gone"),
-        (({"a": 1}, 201), "201 Created", "application/json", b'{"a": 1}'),
-        (("odd", 299), "299 Unknown", HTML, b"odd"),
-        ((None, 404), "404 Not Found", HTML, b""),
-        (("hidden", 304), "304 Not Modified", None, b""),
-        (Response("a", 201, {"X-A": "1"}, "text/plain"), "201 Created", "text/plain", b"a"),
-        (Response(b"a", headers=[("Content-Type", "image/png")]), "200 OK", "image/png", b"a"),
+        (Response({"a": 1}, 201), "201 Created", "application/json", b'{"a": 1}'),
+        (Response(None, 404), "404 Not Found", HTML, b""),
+        (Response("hidden", 304), "304 Not Modified", None, b""),
+        (Response("a", 410, {"Content-Type": "text/plain"}), "410 Gone", "text/plain", b"a"),
     ],
 )
 def test_what_a_function_returns_becomes_a_response(
@@ -212,33 +194,42 @@ def test_what_a_function_returns_becomes_a_response(
     ("parts", "kind"),
     [(("ü", "b"), HTML), ((b"\xc3", b"\xbcb"), "application/octet-stream")],
 )
-def test_an_iterator_is_streamed_and_closed(parts: tuple[str | bytes, ...], kind: str) -> None:
-    stream = Closable(*parts)
-    answer = ask(answering(lambda _: stream))
+def test_an_iterator_is_streamed(parts: tuple[str | bytes, ...], kind: str) -> None:
+    answer = ask(answering(lambda _: iter(parts)))
     assert (answer.body, answer.headers) == ("üb".encode(), {"Content-Type": kind})
-    assert stream.closed
 
 
 def test_an_iterator_without_parts_is_an_empty_page() -> None:
     assert ask(answering(lambda _: iter(()))).body == b""
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_stream_is_closed_when_nobody_reads_it(method: str) -> None:
-    stream = Closable("a", "b")
-    response = Response(stream)  # kept, or it would be closed for being collected
+@pytest.mark.parametrize(("method", "read"), [("GET", 0), ("GET", 1), ("HEAD", 0)])
+def test_a_generator_that_nobody_reads_to_its_end_is_ended(method: str, read: int) -> None:
+    events: list[str] = []
+
+    def stream(_: Request) -> Iterator[str]:
+        try:
+            yield "a"
+            yield "b"
+        finally:
+            events.append("ended")
+
     environ: dict[str, Any] = {"REQUEST_METHOD": method}
     setup_testing_defaults(environ)
-    chunks = answering(lambda _: response)(environ, lambda *_: lambda _: None)
+    chunks = answering(stream)(environ, lambda *_: lambda _: None)
+    assert events == ([] if method == "GET" else ["ended"])
+    parts = iter(chunks)
+    assert [next(parts) for _ in range(read)] == [b"a"][:read]
     if method == "GET":
         chunks.close()  # type: ignore[attr-defined]  # a generator
-    assert stream.closed
+    del parts, chunks
+    assert events == ["ended"]
 
 
 def test_an_error_before_the_first_part_still_has_its_status() -> None:
     def stream(request: Request) -> Iterator[str]:
         if request.path == "/":
-            abort(404, "no such stream")
+            raise HTTPError(404, "no such stream")
         yield "never"
 
     assert ask(answering(stream)).status == "404 Not Found"
@@ -253,22 +244,17 @@ def test_head_has_the_head_of_get_and_no_body(result: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "result",
+    "make",
     [
-        1,
-        object(),
-        {"a": float("nan")},
-        ("a", 42),
-        ("a", "b"),
-        ("a", 200, "c"),
-        Response("a", 600),
-        Response("a", headers={"X-A": "b\u20ac"}),
-        Response("a", headers={"X A": "b"}),
-        Response("a", headers={"Connection": "close"}),
+        lambda: 1,
+        lambda: ("a", 200),
+        lambda: {"a": float("nan")},
+        lambda: Response("a", 600),
+        lambda: Response("a", headers={"X-A": "b\u20ac"}),
     ],
 )
-def test_what_cannot_be_sent_is_an_error_of_the_application(result: object) -> None:
-    answer = ask(answering(lambda _: result))
+def test_what_cannot_be_sent_is_an_error_of_the_application(make: Callable[[], object]) -> None:
+    answer = ask(answering(lambda _: make()))
     assert answer.status == "500 Internal Server Error"
     assert "Traceback" in answer.log
 
@@ -279,8 +265,7 @@ def test_what_cannot_be_sent_is_an_error_of_the_application(result: object) -> N
     [
         lambda value: Response("a", headers={"X-A": value}),
         lambda value: Response("a", headers={value: "a"}),
-        lambda value: Response("a", content_type=value),
-        lambda value: redirect(value),
+        lambda value: Response("a", headers={"Content-Type": value}),
     ],
 )
 def test_no_header_can_be_injected(make: Callable[[str], Response], value: str) -> None:
@@ -300,8 +285,15 @@ def test_an_exception_is_logged_and_not_shown() -> None:
     assert "KeyError: 'secret'" in answer.log
 
 
-def test_abort_shows_its_text_escaped_and_logs_nothing() -> None:
-    answer = ask(answering(lambda _: abort(403, "<b>no</b>")))
+def failing(status: int, text: str = "") -> Callable[..., object]:
+    def fail(*_: object) -> object:
+        raise HTTPError(status, text)
+
+    return fail
+
+
+def test_an_http_error_shows_its_text_escaped_and_logs_nothing() -> None:
+    answer = ask(answering(failing(403, "<b>no</b>")))
     assert answer.status == "403 Forbidden"
     assert b"&lt;b&gt;no" in answer.body
     assert answer.log == ""
@@ -311,7 +303,7 @@ def test_abort_shows_its_text_escaped_and_logs_nothing() -> None:
     ("path", "method", "status", "body"),
     [
         ("/missing", "GET", "404 Not Found", b"nothing at /missing"),
-        ("/", "PUT", "405 Method Not Allowed", b"405"),
+        ("/", "PUT", "405 Method Not Allowed", b"405 Method Not Allowed"),
         ("/fails", "GET", "503 Service Unavailable", b"sorry"),
         ("/teapot", "GET", "500 Internal Server Error", None),
         ("/quiet", "GET", "410 Gone", b""),
@@ -321,19 +313,19 @@ def test_a_handler_of_errors_makes_the_page(
     path: str, method: str, status: str, body: bytes | None
 ) -> None:
     app = App()
-    app.get("/")(lambda _: "home")
-    app.get("/fails")(lambda _: 1 / 0)
-    app.get("/teapot")(lambda _: abort(418))
-    app.get("/quiet")(lambda _: abort(410))
-    app.error(404)(lambda request, _: f"nothing at {request.path}")
-    app.error(405)(lambda _, error: str(error.status))
-    app.error(500)(lambda *_: ("sorry", 503))
-    app.error(418)(lambda *_: 1 / 0)
-    app.error(410)(lambda *_: None)
+    app.route("/")(lambda _: "home")
+    app.route("/fails")(lambda _: 1 / 0)
+    app.route("/teapot")(failing(418))
+    app.route("/quiet")(failing(410))
+    app.errors[404] = lambda request, _: f"nothing at {request.path}"
+    app.errors[405] = lambda _, error: str(error)
+    app.errors[500] = lambda *_: Response("sorry", 503)
+    app.errors[418] = lambda *_: 1 / 0
+    app.errors[410] = lambda *_: None
     answer = ask(app, method, path)
     assert answer.status == status
     assert body is None or answer.body == body
-    assert answer.headers.get("Allow") == ("GET, HEAD, OPTIONS" if method == "PUT" else None)
+    assert answer.headers.get("Allow") == ("GET, HEAD" if method == "PUT" else None)
     assert ("ZeroDivisionError" in answer.log) == (path in ("/fails", "/teapot"))
 
 
@@ -342,8 +334,7 @@ def seen(request: Request) -> dict[str, Any]:
         "method": request.method,
         "path": request.path,
         "query": request.query,
-        "query_all": request.query_all,
-        "remote": request.remote,
+        "base": request.base,
         "cookies": request.cookies,
         "agent": request.headers["user-AGENT"],
         "type": request.headers.get("content-type"),
@@ -356,11 +347,10 @@ def seen(request: Request) -> dict[str, Any]:
         ({"REQUEST_METHOD": "GET"}, "method", "GET"),
         ({"PATH_INFO": "/\xc3\xbc"}, "path", "/ü"),
         ({"QUERY_STRING": "a=1&a=2&b="}, "query", {"a": "1", "b": ""}),
-        ({"QUERY_STRING": "a=1&a=2&b="}, "query_all", {"a": ["1", "2"], "b": [""]}),
         ({"QUERY_STRING": "%C3%BC=+\xc3\xbc"}, "query", {"ü": " ü"}),
         ({"QUERY_STRING": "a=%FF"}, "query", {"a": "\ufffd"}),
-        ({"REMOTE_ADDR": "127.0.0.9"}, "remote", "127.0.0.9"),
-        ({}, "remote", ""),
+        ({"SCRIPT_NAME": "/\xc3\xbc b"}, "base", "/%C3%BC%20b"),
+        ({}, "base", ""),
         (
             {"HTTP_COOKIE": 'a=1; b="2"; a=3; c=%C3%BC; bad; d=e=f'},
             "cookies",
@@ -386,22 +376,15 @@ def test_a_request_is_read_from_the_environ(environ: dict[str, Any], key: str, v
         (lambda r: r.body, b"a" * 9, {}, 413, None),
         (lambda r: r.body, b"ab", {"CONTENT_LENGTH": "1"}, 200, b"a"),
         (lambda r: r.body, b"ab", {"CONTENT_LENGTH": "3"}, 400, b"ended before"),
-        (lambda r: r.text, "ü".encode(), {}, 200, "ü".encode()),
-        (lambda r: r.text, b"\xff", {}, 400, b"is not UTF-8"),
         (lambda r: r.json(), b'{"a":1}', {}, 200, b'{"a": 1}'),
         (lambda r: r.json(), b'{"a":', {}, 400, b"is not JSON: Expecting value: line 1 column 6"),
         (lambda r: r.json(), b"", {}, 400, b"is not JSON"),
         (lambda r: r.json(), b"\xff", {}, 400, b"is not JSON"),
         (lambda r: r.form, b"", {}, 200, b"{}"),
         (lambda r: r.form, b"a=1&a=2", {"CONTENT_TYPE": FORM}, 200, b'{"a": "1"}'),
-        (
-            lambda r: r.form_all,
-            b"a=1&a=2",
-            {"CONTENT_TYPE": f"{FORM}; charset=utf-8"},
-            200,
-            b'{"a": ["1", "2"]}',
-        ),
-        (lambda r: r.form, b"a=%FF", {"CONTENT_TYPE": FORM}, 400, b"is not a form"),
+        (lambda r: r.form, b"a=", {"CONTENT_TYPE": f"{FORM}; charset=utf-8"}, 200, b'{"a": ""}'),
+        (lambda r: r.form, b"a=%FF", {"CONTENT_TYPE": FORM}, 200, b'{"a": "\\ufffd"}'),
+        (lambda r: r.form, b"a=\xff", {"CONTENT_TYPE": FORM}, 400, b"is not a form"),
         (lambda r: r.form, b"--a", {"CONTENT_TYPE": "multipart/form-data; boundary=a"}, 415, FORM),
     ],
 )
@@ -427,7 +410,7 @@ def test_a_content_length_that_is_none_is_a_bad_request(length: str) -> None:
     environ: WSGIEnvironment = {"CONTENT_LENGTH": length, "wsgi.input": io.BytesIO(b"a")}
     setup_testing_defaults(environ)
     with pytest.raises(HTTPError) as caught:
-        _ = Request(environ, App()).body
+        _ = Request(environ, MIB).body
     assert caught.value.status == 400
 
 
@@ -442,8 +425,8 @@ def test_a_body_without_length_is_read_where_the_server_ends_it(size: int, statu
 def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
     app = answering(lambda request: request.body, "POST")
     app.max_body = 8
-    unread = io.BytesIO(b"a" * 9)
-    environ: dict[str, Any] = {"CONTENT_LENGTH": "9", "wsgi.input": unread}
+    unread = io.BytesIO(b"a" * 10)
+    environ: dict[str, Any] = {"CONTENT_LENGTH": "10", "wsgi.input": unread}
     answer = ask(app, "POST", **environ)
     assert (answer.status[:3], unread.tell()) == ("413", 0)
 
@@ -461,81 +444,11 @@ def test_json_that_nests_without_end_is_a_bad_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "name", "params", "url"),
-    [
-        ("", "home", {}, "/"),
-        ("/app", "home", {}, "/app/"),
-        ("/\xc3\xbc", "item", {"id": 7}, "/%C3%BC/items/7"),
-        ("", "tag", {"tag": "a b?", "color": "ü%"}, "/tags/a%20b%3F/%C3%BC%25"),
-        ("", "file", {"name": "a/b#c"}, "/files/a/b%23c"),
-        ("", "literal", {}, "/caf%C3%A9/a.b"),
-        ("", "item", {"id": "x"}, None),
-        ("", "item", {}, None),
-        ("", "item", {"id": 1, "more": 2}, None),
-        ("", "tag", {"tag": "a/b", "color": "c"}, None),
-        ("", "tag", {"tag": "", "color": "c"}, None),
-        ("", "unknown", {}, None),
-    ],
-)
-def test_url_for_gives_the_path_of_a_route_and_of_no_other(
-    script: str, name: str, params: dict[str, object], url: str | None
-) -> None:
-    environ: WSGIEnvironment = {"SCRIPT_NAME": script}
-    setup_testing_defaults(environ)
-    request = Request(environ, routed())
-    if url is None:
-        with pytest.raises(ValueError, match=f"no route '{name}' takes"):
-            request.url_for(name, **params)
-    else:
-        assert request.url_for(name, **params) == url
-
-
-def test_url_for_never_leads_to_another_host() -> None:
-    app = App()
-    app.get("/{rest:path}", name="any")(lambda request, rest: request.url_for("any", rest=rest))
-    assert ask(app, target="//evil.example").body == b"/%2Fevil.example"
-
-
-@pytest.mark.parametrize(
-    ("path", "script", "rest"),
-    [
-        ("/admin", "/here/admin", ""),
-        ("/admin/", "/here/admin", "/"),
-        ("/admin/a", "/here/admin", "/a"),
-        ("/admin/deep/a", "/here/admin/deep", "/a"),
-        ("/ü/a", "/here/\xc3\xbc", "/a"),
-        ("/administrator", None, None),
-    ],
-)
-def test_a_mounted_application_sees_its_own_part_of_the_path(
-    path: str, script: str | None, rest: str | None
-) -> None:
-    calls: list[tuple[str, str]] = []
-
-    def other(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-        calls.append((environ["SCRIPT_NAME"], environ["PATH_INFO"]))
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"other"]
-
-    app = App()
-    for prefix in ("/admin", "/admin/deep", "/ü"):
-        app.mount(prefix, validator(other))
-    ask(app, target=path, SCRIPT_NAME="/here")
-    assert calls == ([] if script is None else [(script, rest)])
-
-
-@pytest.mark.parametrize("prefix", ["", "/", "admin", "/admin/"])
-def test_a_mount_that_could_not_be_reached_is_refused(prefix: str) -> None:
-    with pytest.raises(ValueError, match=r"mount .*expected /path"):
-        App().mount(prefix, App())
-
-
-@pytest.mark.parametrize(
     ("attributes", "expected"),
     [
         ({}, {"Path=/", "HttpOnly", "SameSite=Lax"}),
         ({"max_age": 0}, {"Path=/", "HttpOnly", "SameSite=Lax", "Max-Age=0"}),
-        ({"httponly": False, "domain": None}, {"Path=/", "SameSite=Lax"}),
+        ({"httponly": False}, {"Path=/", "SameSite=Lax"}),
         (
             {"path": "/a", "domain": "a.example", "secure": True, "samesite": "Strict"},
             {"Path=/a", "Domain=a.example", "Secure", "HttpOnly", "SameSite=Strict"},
@@ -558,7 +471,7 @@ def test_a_cookie_comes_back_as_it_was_set(value: str) -> None:
     sent = (response.headers["Set-Cookie"] or "").partition(";")[0]
     environ: WSGIEnvironment = {"HTTP_COOKIE": sent}
     setup_testing_defaults(environ)
-    assert Request(environ, App()).cookies == {"name": value}
+    assert Request(environ, MIB).cookies == {"name": value}
 
 
 @pytest.mark.parametrize(
@@ -568,7 +481,6 @@ def test_a_cookie_comes_back_as_it_was_set(value: str) -> None:
         ("a;b", {}, CookieError),
         ("", {}, CookieError),
         ("a", {"http_only": True}, CookieError),
-        ("a", {"path": "/; Domain=b"}, ValueError),
     ],
 )
 def test_a_cookie_that_is_none_is_refused(
@@ -590,6 +502,7 @@ def test_two_cookies_are_two_headers() -> None:
     [
         ("/a?b=c&d=%20#e", "/a?b=c&d=%20#e"),
         ("https://a.example/ü b", "https://a.example/%C3%BC%20b"),
+        ("/a\r\nX-B: c", "/a%0D%0AX-B:%20c"),
     ],
 )
 def test_a_redirect_encodes_what_a_url_cannot_have(location: str, sent: str) -> None:
