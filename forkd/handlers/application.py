@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from functools import partial
 
 from forkd.handlers.base import PAUSE_ABOVE, Exchange, Headers, Request, Response
@@ -29,6 +30,11 @@ class ClientGone(ConnectionError):
 
 class ApplicationCall:
     """A class derives from it and says in `answer` what is to be done."""
+
+    _pauses = 0
+    """How often a writer has begun to wait."""
+    _is_held = False
+    """It is waiting now."""
 
     def __init__(self, crew: Crew, pace: Pace, request: Request) -> None:
         self.pace = pace
@@ -91,9 +97,31 @@ class ApplicationCall:
             self.body_read.fail()
         self._crew.withdraw(self)
 
+    @property
+    def progress(self) -> int:
+        """A number that changes as the application gives its client something, or waits for it."""
+        read = self.body_read.pauses if self.body_read is not None else 0
+        return self._given + self._pauses + read + self.exchange.over
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether it cannot go on before the client has taken or sent something."""
+        return self._is_held or (self.body_read is not None and self.body_read.is_awaited)
+
+    def cut_off(self, answer: Callable[[], None]) -> None:
+        """Have the exchange end now, by `answer`. What the application does goes nowhere then."""
+        answer()
+        self.disconnected()
+
     def _pass_on(self, data: bytes) -> None:
         self.exchange.write(data)
         self._wrote(len(data))
+
+    def _begin_with(
+        self, status: int, reason: bytes, headers: Headers, length: int | None, body: bytes
+    ) -> None:
+        self.exchange.begin(status, reason, headers, length, body)
+        self._wrote(len(body))
 
     def _wrote(self, count: int) -> None:
         if self.exchange.queued > PAUSE_ABOVE:
@@ -126,8 +154,11 @@ class ApplicationCall:
         """Answer with a whole response."""
         self.stage.do(partial(self.exchange.answer, response))
 
-    def begin(self, status: int, reason: bytes, headers: Headers, length: int | None) -> None:
-        self.stage.do(partial(self.exchange.begin, status, reason, headers, length))
+    def begin(
+        self, status: int, reason: bytes, headers: Headers, length: int | None, body: bytes = b""
+    ) -> None:
+        self._given += len(body)
+        self.stage.do(partial(self._begin_with, status, reason, headers, length, body))
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body. Waits while the client is slow; raises ClientGone."""
@@ -135,12 +166,18 @@ class ApplicationCall:
             raise ClientGone("the client is gone")
         self._given += len(data)
         self.stage.do(partial(self._pass_on, data))
+        self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
         while self._is_ahead():
             self.stage.let_go()
             room = self._room = self._room or threading.Event()
             room.clear()
             if self._is_ahead():  # it may have changed before the event was cleared
+                self._pauses += 1
+                self._is_held = True
                 room.wait()
+                self._is_held = False
 
     def _is_ahead(self) -> bool:
         return self._given - self._taken > _AHEAD and not self.gone

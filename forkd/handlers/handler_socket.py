@@ -12,7 +12,8 @@ import socket
 from collections.abc import Callable
 from typing import Any, BinaryIO, Protocol, cast
 
-from forkd.handlers.base import Peer
+from forkd.handlers.base import Request
+from forkd.handlers.handler_head import HandlerHead
 from forkd.handlers.pool_server import PoolServer
 
 _BUFFER = 64 * 1024
@@ -45,23 +46,50 @@ class HandlerSocket:
     proto = 0
 
     def __init__(
-        self, call: Answering, head: bytes, body: BinaryIO, peer: Peer, request_id: str
+        self, call: Answering, head: HandlerHead, body: BinaryIO, request: Request
     ) -> None:
-        self.family = socket.AF_INET6 if ":" in peer.server_address else socket.AF_INET
-        self.request_id = request_id
+        """head: that of the request, as it is to be read."""
         self._call = call
-        self._peer = peer
-        self._input = _Input(call, head, body)
+        self._request = request
+        self._peer = request.peer
+        self._head = head
+        self._input = _Input(call, head.data, body)
         self._timeout: float | None = None
         self._taken = False
+
+    @property
+    def request_id(self) -> str:
+        return self._request.id
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        return socket.AF_INET6 if ":" in self._peer.server_address else socket.AF_INET
 
     def take_request(self) -> bool:
         """Whether there is a request to handle: the first time there is."""
         if self._taken:
-            self._call.asked_for_more()
+            self.ask_for_more()
             return False
         self._taken = True
         return True
+
+    def ask_for_more(self) -> None:
+        """Say that the class would handle a next request."""
+        self._call.asked_for_more()
+
+    def take_head(self, file: object, line: bytes) -> HandlerHead | None:
+        """The plain head that begins with `line` and goes on in `file`, from which this reads it.
+
+        None, and nothing is read, where that is not certain: a class may have read the file, or
+        have put something between it and us.
+        """
+        if type(file) is not _BufferedInput or file.raw is not self._input:
+            return None
+        rest = file.peek(1)
+        if not (self._head.is_plain and self._head.is_next_in(line, rest)):
+            return None
+        file.read(len(rest))
+        return self._head
 
     def makefile(self, mode: str = "r", buffering: int = -1, **text: Any) -> Any:
         if "w" in mode:
@@ -137,10 +165,10 @@ class _Input(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if self.ended():
-            return 0
         count = self._head.readinto(buffer)
-        if not count and len(buffer):
+        if count or not len(buffer):
+            return count
+        if not self.ended():
             count = self._body.readinto1(buffer)  # type: ignore[attr-defined]  # a buffered reader
             if not count:
                 self._call.asked_for_more()
@@ -162,12 +190,10 @@ class _Input(io.RawIOBase):
 class _BufferedInput(io.BufferedReader):
     """Its buffer may hold the rest of a body that the class did not read."""
 
-    def __init__(self, source: _Input, size: int) -> None:
-        super().__init__(source, size)
-        self._source = source
+    raw: _Input
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        return b"" if self._source.ended() else super().readline(size)
+        return b"" if self.raw.ended() else super().readline(size)
 
 
 class _Output(io.RawIOBase):

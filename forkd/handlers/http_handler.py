@@ -8,13 +8,16 @@ are. What it says of the connection is believed only where it cannot harm the ne
 from __future__ import annotations
 
 import logging
+from collections import deque
+from dataclasses import replace
 from functools import partial
 
-from forkd.config.routes import HeaderChanges
+from forkd.config.settings import HeaderChanges
 from forkd.errors import ProtocolError
-from forkd.handlers.application import ApplicationCall, ClientGone
-from forkd.handlers.base import Request, apply_rules
+from forkd.handlers.application import ApplicationCall
+from forkd.handlers.base import PAUSE_ABOVE, Request, apply_rules
 from forkd.handlers.handler_class import adapt
+from forkd.handlers.handler_head import HandlerHead, request_bytes
 from forkd.handlers.handler_socket import (
     HandlerServer,
     HandlerSocket,
@@ -22,15 +25,17 @@ from forkd.handlers.handler_socket import (
     client_gone,
     no_body,
 )
-from forkd.handlers.quoting import quote_path
 from forkd.loop.crew import Crew, Pace
+from forkd.loop.timers import NEVER
 from forkd.proto.http1.head import Head
 from forkd.proto.http1.raw_response import RawHead, RawResponse
-from forkd.proto.http1.target import resolve_path
 
 log = logging.getLogger("forkd.handler")
 
 _MOST_SERVERS = 64
+_MOST_REMEMBERED = 1024
+_TOGETHER = PAUSE_ABOVE
+"""Bytes of a body that are kept at most before they are sent."""
 
 
 class HttpHandler:
@@ -46,6 +51,7 @@ class HttpHandler:
         rules: HeaderChanges,
         strip_prefix: bool,
         crew: Crew,
+        timeout_s: float = NEVER,
     ) -> None:
         """found: the class, or a functools.partial of one; key: where it is configured.
 
@@ -56,11 +62,30 @@ class HttpHandler:
         self.rules = rules if rules.add or rules.set or rules.remove else None
         self.strip_prefix = strip_prefix
         self._crew = crew
-        self._pace = Pace()
+        self._pace = Pace(timeout_s)
         self._servers: dict[tuple[str, int], HandlerServer] = {}
+        self._heads: dict[Head, HandlerHead] = {}
+        self.known_heads: dict[bytes, RawHead] = {}
+        """Of responses."""
 
     def answer(self, request: Request) -> HandlerCall:
         return HandlerCall(self, self._crew, self._pace, request)
+
+    def head(self, request: Request, size: int | None) -> HandlerHead:
+        """What an instance reads of the head; size: see request_bytes. From any thread.
+
+        Clients send the same heads again and again, and then forkd gives the same Head.
+        """
+        head, match = request.head, request.match
+        found = self._heads.get(head)
+        if found is None:
+            stripped = (match.prefix, match.rest) if self.strip_prefix else None
+            found = HandlerHead(request_bytes(head, stripped, size))
+            if not head.chunked:
+                if len(self._heads) >= _MOST_REMEMBERED:
+                    self._heads.clear()
+                self._heads[head] = found
+        return found
 
     def server(self, host: str, port: int) -> HandlerServer:
         """The same for all requests that come to one address. From any thread."""
@@ -74,34 +99,82 @@ class HttpHandler:
 
 
 class HandlerCall(ApplicationCall):
-    """One instance, and what becomes of its output."""
+    """One instance, and what becomes of its output.
+
+    What it writes is kept until its call is over or the loop has left it, so that head and body go
+    out in one and the connection is asked once. An instance that waits between two writes is left
+    by the loop within milliseconds, and what it wrote before goes out then.
+    """
+
+    _head: RawHead | None = None
+    """As it is to be sent, once it has been written."""
+    _sent = False
+    """The head is. For the loop."""
+    _due = False
+    """The loop is going to look at what there is to send."""
+    _wants_more = False
+    """The instance asked for a next request: it would keep the connection."""
+    _done = False
+    """What is written now is thrown away: the answer is over."""
 
     def __init__(self, handler: HttpHandler, crew: Crew, pace: Pace, request: Request) -> None:
         super().__init__(crew, pace, request)
         self._handler = handler
-        self._response = RawResponse(request.head.method, request.head.version)
-        self._begun = False
-        self._wants_more = False
-        """The instance asked for a next request: it would keep the connection."""
-        self._done = False
-        """What is written now is thrown away: the answer is over."""
+        head = request.head
+        self._response = RawResponse(head.method, head.version, handler.known_heads)
+        self._pieces: deque[bytes] = deque()
+        """What was written of the body. The instance's thread adds to it, the loop takes it."""
+
+    # From the loop.
 
     def _submit(self) -> None:
         # The class reads as much as Content-Length says, which chunks do not tell before the end.
         if self.body_read is None or self.body_read.ended or not self.request.head.chunked:
             super()._submit()
+            # Comes behind the call, or in the middle of it where another thread runs the loop then.
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        self._due = True
+        self._crew.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        # Before anything is taken: what is written from here on asks for another look.
+        self._due = False
+        head, pieces = self._head, self._pieces
+        if head is None or (self._sent and not pieces):
+            return
+        taken = []
+        while pieces:
+            taken.append(pieces.popleft())
+        body = b"".join(taken)
+        if not self._sent:
+            self._sent = True
+            first = body if len(body) <= _TOGETHER else b""
+            closes = not head.keeps
+            self.exchange.begin_raw(head.status, head.data, head.length, closes, first)
+            if not first:
+                self.exchange.write(body)
+        else:
+            self.exchange.write(body)
+        self._wrote(len(body))
+
+    def _finish(self, closing: bool) -> None:
+        self._flush()
+        if closing:
+            self.exchange.close_after()
+        self.exchange.finish()
+
+    # From the thread that makes the call.
 
     def answer(self) -> None:
-        peer, head, body = self.request.peer, self.request.head, self.body_read
+        peer, body = self.request.peer, self.body_read
         whole = body.size if body is not None and body.ended else None
-        match = self.request.match
-        stripped = (match.prefix, match.rest) if self._handler.strip_prefix else None
         connection = HandlerSocket(
             self,
-            request_bytes(head, stripped, whole),
+            self._handler.head(self.request, whole),
             no_body() if body is None else body.open(self.waits),
-            peer,
-            self.request.id,
+            self.request,
         )
         server = self._handler.server(peer.server_address, peer.server_port)
         try:
@@ -116,6 +189,11 @@ class HandlerCall(ApplicationCall):
         finally:
             self._done = True  # a buffer that is thrown away, or a thread, may still write
 
+    def fail(self, status: int) -> None:
+        # A head that was written counts as sent: what the client gets can no longer be changed.
+        self.stage.do(self._flush)
+        super().fail(status)
+
     # From the instance.
 
     def put(self, data: bytes) -> None:
@@ -124,21 +202,25 @@ class HandlerCall(ApplicationCall):
             raise client_gone()
         if self._done:
             return
-        was_cut = self._response.cut
+        response = self._response
+        was_cut = response.cut
         try:
-            body = self._response.feed(data)
+            body = response.feed(data)
         except ProtocolError as error:
             self._refuse(error)
             return
-        if not self._begun and self._response.head is not None:
-            self._begun = True
-            self._begin(self._response.head)
+        if self._head is None and response.head is not None:
+            self._head = self._with_rules(response.head)
         if body:
-            try:
-                self.write(body)
-            except ClientGone:
-                raise client_gone() from None
-        if self._response.cut and not was_cut:
+            self._pieces.append(body)
+            self._given += len(body)
+        if self._given - self._taken > _TOGETHER:
+            self.stage.do(self._flush)
+            self._wait_for_room()
+        elif not self._due and self._head is not None:
+            self._due = True
+            self.stage.do(self._flush_soon)
+        if response.cut and not was_cut:
             log.warning(
                 "%s wrote more than its response: the rest is cut off id=%s",
                 self._handler.name,
@@ -151,16 +233,13 @@ class HandlerCall(ApplicationCall):
 
     def asked_for_more(self) -> None:
         # A class that reads a body to its end before it answers asks for nothing.
-        self._wants_more = self._wants_more or self._begun
+        self._wants_more = self._wants_more or self._head is not None
 
     # The response.
 
-    def _begin(self, head: RawHead) -> None:
-        data = head.data
-        if self._handler.rules is not None:
-            data = with_rules(data, self._handler.rules)
-        closes = not head.keeps
-        self.stage.do(partial(self.exchange.begin_raw, head.status, data, head.length, closes))
+    def _with_rules(self, head: RawHead) -> RawHead:
+        rules = self._handler.rules
+        return head if rules is None else replace(head, data=with_rules(head.data, rules))
 
     def _end(self) -> None:
         response = self._response
@@ -175,54 +254,12 @@ class HandlerCall(ApplicationCall):
             )
             self.fail(502)
             return
-        if not self._wants_more or response.cut:
-            self.stage.do(self.exchange.close_after)
-        self.finish()
+        self.stage.do(partial(self._finish, not self._wants_more or response.cut))
 
     def _refuse(self, error: ProtocolError) -> None:
         self._done = True
         log.error("%s %s id=%s", self._handler.name, error.reason, self.request.id)
         self.fail(error.status)
-
-
-def request_bytes(head: Head, stripped: tuple[str, str] | None, size: int | None) -> bytes:
-    """The head of a request as a class of http.server is to read it.
-
-    stripped: the prefix of the path that is taken away, and what is left of the decoded path. size:
-    that of a body which is whole, and takes the place of chunks. There is no Expect, since the body
-    has been asked for; names with an underscore collide with others once they are variables.
-    """
-    line, _, rest = head.raw.partition(b"\r\n")
-    if stripped is not None:
-        target = _without_prefix(head, *stripped)
-        line = b"%b %b HTTP/1.%d" % (head.method.encode(), target, head.version - 10)
-    names = {name for name, _ in head.headers}
-    unwanted = {name for name in names if b"_" in name} | (names & {b"expect"})
-    if head.chunked:
-        unwanted.add(b"transfer-encoding")
-    elif not unwanted:
-        return line + b"\r\n" + rest
-    lines = [
-        one
-        for one in rest.removesuffix(b"\r\n\r\n").split(b"\r\n")
-        if one.partition(b":")[0].lower() not in unwanted
-    ]
-    if head.chunked and size is not None:
-        lines.append(b"Content-Length: %d" % size)
-    return b"\r\n".join([line, *lines, b"", b""])
-
-
-def _without_prefix(head: Head, prefix: str, rest: str) -> bytes:
-    # As it was encoded, unless its spelling hides where the prefix ends.
-    path = head.raw_path.removeprefix(quote_path(prefix))
-    try:
-        is_rest = path.startswith(b"/") and resolve_path(path) == rest
-    except ProtocolError:
-        is_rest = False
-    if not is_rest:
-        path = quote_path(rest or "/")
-    mark = head.target.find(b"?")
-    return path + (head.target[mark:] if mark >= 0 else b"")
 
 
 def with_rules(data: bytes, rules: HeaderChanges) -> bytes:

@@ -10,21 +10,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from forkd.config.routes import HeaderChanges
+from forkd.config.settings import HeaderChanges
 from forkd.handlers.application import ApplicationCall
-from forkd.handlers.base import Request, Response, apply_rules
+from forkd.handlers.base import Request, Response
 from forkd.handlers.wsgi_environ import EnvironMaker
-from forkd.handlers.wsgi_response import Start, WsgiError, check_start
+from forkd.handlers.wsgi_response import Start, Starts, WsgiError
 from forkd.loop.crew import Crew, Pace
 from forkd.loop.stream import FileRange, SharedFile
-from forkd.proto.http1.response import make_prefix
+from forkd.loop.timers import NEVER
 
 log = logging.getLogger("forkd.wsgi")
 
 Application = Callable[..., Iterable[bytes]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
-_MOST_REMEMBERED = 256
+_TOGETHER = 64 * 1024
+"""Bytes of a first piece that go out with the head. To copy more costs more than a system call."""
 
 
 class Wsgi:
@@ -39,35 +40,17 @@ class Wsgi:
         rules: HeaderChanges,
         env: Mapping[str, str],
         crew: Crew,
+        timeout_s: float = NEVER,
     ) -> None:
         self.application = application
         self.name = name
         self.environs = EnvironMaker(env)
-        self._rules = rules
+        self.starts = Starts(rules)
         self._crew = crew
-        self._pace = Pace()
-        self._starts: dict[object, Start] = {}
+        self._pace = Pace(timeout_s)
 
     def answer(self, request: Request) -> WsgiCall:
         return WsgiCall(self, self._crew, self._pace, request)
-
-    def start(self, status: object, headers: object) -> Start:
-        """What start_response was told, checked. Raises WsgiError. Applications repeat themselves:
-        what they said before is not checked again."""
-        try:
-            key = (status, *headers)  # type: ignore[misc]
-            start = self._starts.get(key)
-        except TypeError:  # nothing that could be right: the check says what is wrong
-            return check_start(status, headers)
-        if start is None or type(headers) is not list:
-            start = check_start(status, headers)
-            start.prefix = make_prefix(
-                start.status, apply_rules(start.headers, self._rules), start.reason
-            )
-            if len(self._starts) >= _MOST_REMEMBERED:
-                self._starts.clear()
-            self._starts[key] = start
-        return start
 
 
 class WsgiCall(ApplicationCall):
@@ -118,18 +101,25 @@ class WsgiCall(ApplicationCall):
                 exc_info = None  # no cycle through the frame
         elif self._start is not None:
             raise WsgiError("start_response was called twice without exc_info")
-        self._start = self._handler.start(status, headers)
+        self._start = self._handler.starts.get(status, headers)
         return self._write
 
     def _write(self, data: bytes) -> None:
         """What start_response returns."""
         if not isinstance(data, bytes):
             raise WsgiError(f"expected bytes to be written, not {type(data).__name__}")
-        self._begin()
-        if data:
-            self.write(data)
+        self._send_piece(data)
 
-    def _begin(self, length: int | None = None) -> None:
+    def _send_piece(self, piece: bytes) -> None:
+        """Send a piece of the body; with the head, if that has not gone out."""
+        if not self._begun and len(piece) <= _TOGETHER:
+            self._begin(body=piece)
+            return
+        self._begin()
+        if piece:
+            self.write(piece)
+
+    def _begin(self, length: int | None = None, body: bytes = b"") -> None:
         """Send the head, if it has not gone out. length: what the body comes to, if known."""
         if self._begun:
             return
@@ -142,6 +132,7 @@ class WsgiCall(ApplicationCall):
             start.reason,
             start.headers,
             start.length if start.length is not None else length,
+            body,
         )
 
     def _send(self, result: Iterable[bytes]) -> None:
@@ -151,23 +142,36 @@ class WsgiCall(ApplicationCall):
         is_one = isinstance(result, (list, tuple)) and len(result) <= 1 and not self._begun
         if is_one and self._send_whole(next(iter(result), b"")):
             return
-        for piece in self._pieces(result):
+        pieces = iter(result)
+        for piece in pieces:
+            if not isinstance(piece, bytes):
+                raise WsgiError(f"expected pieces of bytes, not {type(piece).__name__}")
             # Nothing is sent before the first piece that is not empty: until then the application
             # may change its mind about the head.
             if piece:
-                self._begin()
-                self.write(piece)
+                if not self._begun and self._is_all(piece):
+                    self._send_whole(piece)
+                    self._run_out(pieces)
+                    return
+                self._send_piece(piece)
             if self.gone:
                 return
         self._begin(0)
         self.finish()
 
-    @staticmethod
-    def _pieces(result: Iterable[bytes]) -> Iterator[bytes]:
-        for piece in result:
-            if not isinstance(piece, bytes):
-                raise WsgiError(f"expected pieces of bytes, not {type(piece).__name__}")
-            yield piece
+    def _is_all(self, piece: bytes) -> bool:
+        """Whether this is as much as the application has promised: frameworks give most of their
+        answers in an iterator of one piece, with a Content-Length."""
+        return self._start is not None and self._start.length == len(piece)
+
+    def _run_out(self, pieces: Iterator[bytes]) -> None:
+        """The answer is out: let the application come to its end."""
+        for piece in pieces:
+            if piece:
+                # PEP 3333, "Content-Length": iterate no further when enough has been sent.
+                name, request_id = self._handler.name, self.request.id
+                log.warning("%s: more body than its Content-Length id=%s", name, request_id)
+                return
 
     def _send_whole(self, body: bytes) -> bool:
         """Send head and body in one. False where the length that was given is another one."""

@@ -5,7 +5,8 @@ microseconds, and the way through a queue to a second thread, with the fight of 
 interpreter, would cost several times that. While the call lasts the loop is on offer. A watchman
 looks every few milliseconds; a call that he meets twice is taken for one that blocks, and another
 thread takes the loop over. The call does not notice: when it comes back, its thread finds the loop
-gone and joins those that wait for work.
+gone and joins those that wait for work. A look takes the interpreter from a call: so the loop puts
+the watchman off as it goes on, and he looks when it has not for a few milliseconds.
 
 Code that has blocked is called in another thread from the start for some time afterwards (Pace), so
 that code which always blocks does not hold up the loop again and again. See decision 0011.
@@ -16,19 +17,21 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from queue import SimpleQueue
 from typing import Protocol
 
 from forkd.loop.loop import Loop
+from forkd.loop.timers import NEVER
+from forkd.system.alarm import Alarm
 
 log = logging.getLogger("forkd.threads")
 
 PATIENCE_S = 0.005
 """A call that lasts from one look of the watchman to the next blocks."""
-_LOOKS_WITHOUT_CALLS = 40
-"""After so many the watchman sleeps until he is called."""
+_CALLS_IN_TIME = 8
+"""After so many calls in one turn of the loop the watchman is put off as well."""
 _APART_S = 0.1
 _APART_MOST_S = 10.0
 """How long code that blocked is kept from the loop's thread: at first, and at most."""
@@ -37,9 +40,11 @@ _APART_MOST_S = 10.0
 class Pace:
     """What is known of how long some code takes. One for each application."""
 
-    __slots__ = ("_apart_s", "apart_until")
+    __slots__ = ("_apart_s", "apart_until", "timeout_s")
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float = NEVER) -> None:
+        self.timeout_s = timeout_s
+        """How long a call may take; nothing here sees to that."""
         self.apart_until = 0.0
         """Monotonic seconds: until then it is called in a thread apart."""
         self._apart_s = 0.0
@@ -88,7 +93,7 @@ class Stage:
         if self._holds_loop:
             self._holds_loop = False
             if self._crew.take_back(self._call):
-                self._crew.pass_loop_on()
+                self._crew.pass_loop_on(self._call)
 
     def perform(self) -> None:
         """Make the call. What it raises has to be caught by it; here it is only logged."""
@@ -100,7 +105,7 @@ class Stage:
         if self._holds_loop and crew.take_back(call):
             crew.ended(call)
         else:
-            crew.loop.post(partial(crew.ended, call))
+            crew.loop.post(partial(crew.ended_apart, call))
 
 
 def _guard(act: Callable[[], None]) -> None:
@@ -118,12 +123,20 @@ class Crew:
         self.loop = loop
         self._size = size
         self._waiting: deque[Call] = deque()
-        self._under_way: set[Call] = set()
+        self._under_way: dict[Call, float] = {}
+        self._apart: dict[Call, int] = {}
+        """The threads of those calls that are not, or no more, made by the thread of the loop."""
+        self._leader = 0
+        """The thread that runs the loop, or last did."""
         self._offer: list[Call] = []
         """Holds a call while the loop may be taken over. Whoever takes it out has the loop:
         list.append and list.remove are atomic, for items that compare by identity."""
-        self._watchman_is_awake = True
-        self._alarm = threading.Semaphore(0)
+        self._made = 0
+        """Calls made since the watchman was put off."""
+        self._watch_is_set = False
+        """The watchman is going to look."""
+        self._alarm: Alarm | None = None
+        """What he waits for, once there are threads."""
         self._tasks: SimpleQueue[Call | None] = SimpleQueue()
         """None: run the loop."""
         self._idle = threading.Semaphore(0)
@@ -142,6 +155,21 @@ class Crew:
         """Calls that wait for one of those to end."""
         return len(self._waiting)
 
+    @property
+    def calls(self) -> Mapping[Call, float]:
+        """Those under way, with the monotonic time when each began."""
+        return self._under_way
+
+    @property
+    def queue(self) -> Iterable[Call]:
+        """Those that wait, the next one first."""
+        return self._waiting
+
+    @property
+    def threads(self) -> Mapping[Call, int]:
+        """The threads (threading.get_ident) of calls that last."""
+        return self._apart
+
     def run(self) -> None:
         """Have the loop run, in threads that change, until it is stopped.
 
@@ -149,11 +177,20 @@ class Crew:
         in a call. What `Loop.run` raises comes through.
         """
         self.loop.accept_posts()
-        threading.Thread(target=self._watch, name="watchman", daemon=True).start()
+        self.loop.at_rest(self._put_off)
+        self._alarm = alarm = Alarm(PATIENCE_S)
+        watch = partial(self._watch, alarm)
+        threading.Thread(target=watch, name="watchman", daemon=True).start()
         self._give(None)
         self._over.wait()
+        alarm.ring()  # the watchman goes home
         if self._fault is not None:
             raise self._fault
+
+    def close(self) -> None:
+        """After `run`."""
+        if self._alarm is not None:
+            self._alarm.close()
 
     def submit(self, call: Call) -> None:
         """Make the call, soon: nothing of the loop is on the stack by then."""
@@ -172,18 +209,26 @@ class Crew:
 
     def ended(self, call: Call) -> None:
         """A call is over: the next one has its thread."""
-        self._under_way.discard(call)
+        self._under_way.pop(call, None)
         if self._waiting:
             self._start(self._waiting.popleft())
 
+    def ended_apart(self, call: Call) -> None:
+        """The same of a call that the loop has left."""
+        self._apart.pop(call, None)
+        self.ended(call)
+
     def _start(self, call: Call) -> None:
-        self._under_way.add(call)
+        self._under_way[call] = self.loop.now
         self.loop.call_soon(partial(self._make, call))
 
     def _make(self, call: Call) -> None:
         if self.loop.now < call.pace.apart_until:
             self._give(call)
             return
+        self._made += 1
+        if self._made >= _CALLS_IN_TIME:
+            self._put_off()
         self.offer(call)
         Stage(self, call, holds_loop=True).perform()
 
@@ -192,9 +237,8 @@ class Crew:
     def offer(self, call: Call) -> None:
         """From here on the loop may be taken over."""
         self._offer.append(call)
-        if not self._watchman_is_awake:
-            self._watchman_is_awake = True
-            self._alarm.release()
+        if not self._watch_is_set:
+            self._set_watch()
 
     def take_back(self, call: Call) -> bool:
         """Whether the loop that this call offered is still there; who takes it has it."""
@@ -204,40 +248,44 @@ class Crew:
             return False
         return True
 
-    def pass_loop_on(self) -> None:
-        """Let another thread run the loop, which has been taken out of the offer."""
+    def pass_loop_on(self, call: Call) -> None:
+        """Let another thread run the loop, which has been taken out of the offer of this call."""
+        self._apart[call] = self._leader
         self.loop.abandon()
         self._give(None)
 
     # Threads.
 
-    def _watch(self) -> None:
+    def _watch(self, alarm: Alarm) -> None:
         seen: Call | None = None
-        looks = 0
-        while not self._over.is_set():
-            self._alarm.acquire(timeout=PATIENCE_S)
+        while True:
+            alarm.wait()
+            if self._over.is_set():
+                return
             try:
                 call = self._offer[0]
             except IndexError:
                 call = None
-            looks = 0 if call is not None else looks + 1
-            if call is None:
-                seen = None
-                if looks >= _LOOKS_WITHOUT_CALLS:
-                    self._sleep()
-                    looks = 0
-            elif call is not seen:
-                seen = call
-            elif self.take_back(call):
-                seen = None
+            if call is not None and call is seen and self.take_back(call):
                 call.pace.blocked(self.loop.now)
-                self.pass_loop_on()
+                self.pass_loop_on(call)
+                call = None
+            seen = call
+            self._watch_is_set = False
+            if call is not None or self._offer:
+                self._set_watch()
+            # An offer that comes only now is made by somebody who sees that the watch is not set.
 
-    def _sleep(self) -> None:
-        self._watchman_is_awake = False
-        if not self._offer:  # else the offer was made before it could be seen that he sleeps
-            self._alarm.acquire()
-        self._watchman_is_awake = True
+    def _set_watch(self) -> None:
+        self._watch_is_set = True
+        if self._alarm is not None:
+            self._alarm.wind()
+
+    def _put_off(self) -> None:
+        """No call has blocked so far."""
+        self._made = 0
+        if self._watch_is_set:
+            self._set_watch()
 
     def _give(self, task: Call | None) -> None:
         """Have a thread do this."""
@@ -253,10 +301,12 @@ class Crew:
             if task is None:
                 self._lead()
             else:
+                self._apart[task] = threading.get_ident()
                 Stage(self, task, holds_loop=False).perform()
             self._idle.release()
 
     def _lead(self) -> None:
+        self._leader = threading.get_ident()
         try:
             self.loop.run()
         except BaseException as fault:

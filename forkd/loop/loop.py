@@ -53,6 +53,10 @@ class Loop:
         self.now = monotonic()
         """Monotonic seconds, read once for each turn: right enough for timeouts, and free."""
 
+    def read_clock(self) -> float:
+        """Monotonic seconds of this very moment, where `now` is not good enough."""
+        return monotonic()
+
     def watch(self, fd: int, ready: Ready, events: int = READABLE) -> None:
         self._epoll.register(fd, events)
         self._ready[fd] = ready

@@ -90,10 +90,16 @@ class HttpExchange:
         return self._status > 0
 
     @property
+    def over(self) -> bool:
+        return self._over
+
+    @property
     def complete(self) -> bool:
         return self._silent
 
-    def begin(self, status: int, reason: bytes, headers: Headers, length: int | None) -> None:
+    def begin(
+        self, status: int, reason: bytes, headers: Headers, length: int | None, body: bytes = b""
+    ) -> None:
         if self._over:
             return
         head = self._connection.head
@@ -112,9 +118,11 @@ class HttpExchange:
             else:
                 self._closing = True
         prefix = make_prefix(status, own, reason)
-        self._connection.send(prefix + self._tail(head))
+        self._connection.send(prefix + self._tail(head) + self._framed(body))
 
-    def begin_raw(self, status: int, data: bytes, length: int | None, closes: bool) -> None:
+    def begin_raw(
+        self, status: int, data: bytes, length: int | None, closes: bool, body: bytes = b""
+    ) -> None:
         if self._over:
             return
         head = self._connection.head
@@ -124,7 +132,7 @@ class HttpExchange:
         self._closing = closes or self._connection.must_close()
         self._left = None if self._silent else length
         self._frames_itself = not closes
-        self._connection.send(data)
+        self._connection.send(data + self._framed(body))
 
     def close_after(self) -> None:
         self._closing = True
@@ -137,8 +145,13 @@ class HttpExchange:
         return clock.keeping if head.version == 11 else clock.keeping_1_0
 
     def write(self, data: bytes) -> None:
-        if self._over or self._silent or not data:
-            return
+        if not self._over and (framed := self._framed(data)):
+            self._connection.send(framed)
+
+    def _framed(self, data: bytes) -> bytes:
+        """A piece of the body as it goes out, counted."""
+        if self._silent or not data:
+            return b""
         if self._left is not None:
             if len(data) > self._left:
                 log.warning(
@@ -150,8 +163,7 @@ class HttpExchange:
                 data = data[: self._left]
             self._left -= len(data)
         self._sent += len(data)
-        if data:
-            self._connection.send(chunk(data) if self._chunked else data)
+        return chunk(data) if self._chunked else data
 
     def send_file(self, file: FileRange) -> None:
         if self._over or self._silent or self._left is None or file.count > self._left:

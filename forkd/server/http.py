@@ -97,6 +97,8 @@ class HttpConnection(Connection):
             self.finish()
             return
         if self.reader.partial:
+            if not self._begun:
+                self._begun = loop.now
             # From its first byte on the whole head has this long; bytes that trickle gain nothing.
             if self._head_of != self._served:
                 self._head_of = self._served
@@ -115,6 +117,8 @@ class HttpConnection(Connection):
         self._served += 1
         server.tally.requests += 1
         self.head = head
+        if not self._begun:
+            self._begun = self.loop.now
         ready = server.ready.get(head.raw)
         if ready is not None and ready.response.fresh_until > self.loop.now:
             response = ready.response
@@ -128,6 +132,7 @@ class HttpConnection(Connection):
             except OSError:
                 pass  # not what it was: the handler sees to that
             else:
+                self.figures = ready.figures
                 self.respond(response, file)
                 return
         self.body_pending = head.has_body
@@ -155,8 +160,11 @@ class HttpConnection(Connection):
         else:
             self._send_with_file(response.wire, file)
         if self.queued or self._state is not HEAD:
+            self._begun = self.loop.now
+            self.figures = ready.figures
             self.answered(response.status, ready.length, closing=False)
             return True
+        ready.cell.at_once += 1
         tally.bytes_sent += ready.length
         if access_log is not None:
             access_log.write(self._log_beginning + server.clock.log_time + ready.log_ending)
@@ -187,10 +195,14 @@ class HttpConnection(Connection):
             self.send(response.prefix + tail)
             if file is not None:
                 file.close()
-        elif file is None:
+        elif file is not None:
+            self._send_with_file(response.prefix + tail, file)
+        elif length <= CORKED_SIZE:
             self.send(response.prefix + tail + response.body)
         else:
-            self._send_with_file(response.prefix + tail, file)
+            # To copy so much would cost more than a second system call.
+            self.send(response.prefix + tail, more=True)
+            self.send(response.body)
         if self._state is HEAD and not (closing or self.queued or self.body_pending):
             # What `answered` comes to for most requests; `_serve_pending` goes on by itself.
             self._record(response.status, length)

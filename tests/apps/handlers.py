@@ -28,6 +28,11 @@ class Site(BaseHTTPRequestHandler):
                 while not (SIGNALS / "go").exists():
                     time.sleep(0.01)
                 self.page("slow")
+            case "/halves":
+                self.page("one half")
+                while not (SIGNALS / "second").exists():
+                    time.sleep(0.01)
+                self.wfile.write(b", another half")
             case "/fault":
                 raise RuntimeError("a fault of the handler")
             case "/fault-later":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -79,6 +80,25 @@ def test_a_slow_page_delays_nobody(daemon: Daemon) -> None:
         finally:
             (signals / "go").touch()
         assert slow.result().text == "slow"
+
+
+def test_what_it_wrote_goes_out_while_it_waits(daemon: Daemon) -> None:
+    second = daemon.directory / "signals" / "second"
+    for _ in range(2):  # the second time it is called in a thread of its own from the start
+        second.unlink(missing_ok=True)
+        with socket.create_connection(("127.0.0.1", daemon.port), timeout=20) as client:
+            client.sendall(b"GET /halves HTTP/1.1\r\nHost: a\r\n\r\n")
+            data = b""
+            try:
+                while not data.endswith(b"one half"):
+                    piece = client.recv(65536)
+                    assert piece, "the answer goes on"
+                    data += piece
+            finally:
+                second.touch()
+            while piece := client.recv(65536):
+                data += piece
+        assert data.endswith(b"\r\n\r\none half, another half")
 
 
 def test_a_class_of_http_1_1_keeps_its_connection(daemon: Daemon) -> None:

@@ -16,9 +16,20 @@ from forkd.proto.http1 import framing
 _MAX_HEAD = 64 * 1024
 _MAX_CHUNK_LINE = 4096
 _SHOWN = 60
+_MOST_KNOWN = 256
+_KNOWN_SIZE = 2048
+"""Bytes of a head that is remembered, at most."""
 
 _BEGINNING = b"HTTP/1."
 _STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])(?: [^\r\n]*)?\r?\n")
+# A line has a colon, or continues the one before it. What a line is shows in its first byte, so
+# that no head can be read in two ways, one after the other.
+_HEAD = re.compile(
+    rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])(?: [^\r\n]*)?"
+    rb"(\r?\n(?:[^: \t\r\n][^:\n]*:[^\n]*\n|[: \t][^\n]*\n)*)\r?\n"
+)
+_FRAMING = re.compile(rb"\n(content-length|transfer-encoding|connection):([^\n]*)", re.IGNORECASE)
+_NO_FIELD = re.compile(rb"\n(?!\r?\n)([^: \t\n][^:\n]*)\n|\n(\r[^\n]+)\n")
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?", re.DOTALL)
@@ -40,18 +51,26 @@ class RawHead:
 
 
 class RawResponse:
-    """One response, which may come in pieces. `method` and `version` (10, 11) are the client's."""
+    """One response, which may come in pieces. `method` and `version` (10, 11) are the client's.
 
-    def __init__(self, method: str, version: int) -> None:
+    `known` remembers what became of heads: a writer repeats himself, at least for a second. It is
+    shared by the responses of one writer.
+    """
+
+    def __init__(
+        self, method: str, version: int, known: dict[bytes, RawHead] | None = None
+    ) -> None:
         self.head: RawHead | None = None
         self.cut = False
         """More was written than belongs to the response."""
         self._method = method
         self._version = version
+        # Of others there are few, and what is known of one kind must not be believed of another.
+        self._known = known if version == 11 and method != "HEAD" else None
         self._bodiless = False
         self._buffer = b""
         self._left = 0
-        self._chunks = _Chunks()
+        self._chunks: _Chunks | None = None
 
     @property
     def complete(self) -> bool:
@@ -59,7 +78,9 @@ class RawResponse:
         head = self.head
         if head is None:
             return False
-        return self._chunks.complete if head.chunked else head.length is not None and not self._left
+        if self._chunks is not None:
+            return self._chunks.complete
+        return head.length is not None and not self._left
 
     def feed(self, data: bytes) -> bytes:
         """Take what was written; gives what of it belongs to the body. `head` is set by then.
@@ -69,13 +90,30 @@ class RawResponse:
         """
         if self.head is not None:
             return self._body(self.head, data)
+        known = self._known
+        if known is not None and not self._buffer and (head := known.get(data)) is not None:
+            self._accept(head)
+            return b""
         self._buffer += data
         while (found := self._take_head()) is not None:
             if found.status >= 200:
-                self.head = found
+                self._accept(found)
                 data, self._buffer = self._buffer, b""
+                if known is not None and not data and len(found.data) <= _KNOWN_SIZE:
+                    if len(known) >= _MOST_KNOWN:
+                        known.clear()
+                    known[found.data] = found
                 return self._body(found, data)
         return b""
+
+    def _accept(self, head: RawHead) -> None:
+        self.head = head
+        self._bodiless = self._is_bodiless(head.status)
+        self._left = head.length or 0
+        self._chunks = _Chunks() if head.chunked else None
+
+    def _is_bodiless(self, status: int) -> bool:
+        return status in (204, 304) or self._method == "HEAD"
 
     def eof(self) -> ProtocolError:
         """The error for output that ended before the head did."""
@@ -86,56 +124,48 @@ class RawResponse:
     def _take_head(self) -> RawHead | None:
         """Cut one whole head off the buffer."""
         buffer = self._buffer
-        if buffer[: len(_BEGINNING)] != _BEGINNING[: len(buffer)]:
-            raise _refuse("wrote what is no response of HTTP/1", buffer)
-        line = _STATUS_LINE.match(buffer)
-        if line is None and b"\n" in buffer:
-            raise _refuse("wrote a malformed status line", buffer)
-        end = _END_OF_HEAD.search(buffer)
-        if end is None or line is None:
-            if len(buffer) > _MAX_HEAD:
-                raise _refuse(f"wrote a head of more than {_MAX_HEAD} bytes", buffer)
+        found = _HEAD.match(buffer)
+        if found is None:
+            _check_beginning(buffer)
             return None
-        status = int(line[2])
+        status = int(found[2])
         if status == 101:
             raise _refuse("wants to change the protocol, which cannot be done here", buffer)
-        self._buffer = buffer[end.end() :]
-        return self._judge(buffer[: end.end()], line.end(), status, 10 if line[1] == b"0" else 11)
+        end = found.end()
+        self._buffer = buffer[end:]
+        return self._judge(buffer[:end], found[3], status, 10 if found[1] == b"0" else 11)
 
-    def _judge(self, data: bytes, at: int, status: int, version: int) -> RawHead:
+    def _judge(self, data: bytes, lines: bytes, status: int, version: int) -> RawHead:
         lengths: set[bytes] = set()
         codings, connection = b"", b""
-        for line in data[at:].split(b"\n"):
-            name, colon, value = line.partition(b":")
-            if not colon and line.strip() and line[:1] not in b" \t":
-                raise _refuse("wrote a line without a colon in a head", line)
+        for name, value in _FRAMING.findall(lines):
             match name.lower():
                 case b"content-length":
                     lengths.add(value.strip())
                 case b"transfer-encoding":
                     codings += b"," + value.strip().lower()
-                case b"connection":
+                case _:
                     connection += b"," + value.strip()
-        self._bodiless = self._method == "HEAD" or status in (204, 304)
-        chunked = codings.rpartition(b",")[2].strip() == b"chunked" and not self._bodiless
+        bodiless = self._is_bodiless(status)
+        chunked = codings.rpartition(b",")[2].strip() == b"chunked" and not bodiless
         length = None
-        if self._bodiless or status < 200:
+        if bodiless or status < 200:
             length = 0
         elif lengths and not codings:
             (text,) = lengths if len(lengths) == 1 else (b"",)
             if not _LENGTH.fullmatch(text):
                 raise _refuse("wrote a Content-Length that is not one number", b", ".join(lengths))
-            length = self._left = int(text)
+            length = int(text)
         # A client of HTTP/1.0 goes on only where it is told so.
         stays = framing.stays_open(min(version, self._version), connection or None)
         # Two framings at once are what smuggling is made of (RFC 9112 6.3).
-        certain = chunked and not lengths if codings and not self._bodiless else length is not None
+        certain = chunked and not lengths if codings and not bodiless else length is not None
         return RawHead(data, status, length, chunked, stays and certain)
 
     def _body(self, head: RawHead, data: bytes) -> bytes:
         if self._bodiless:
             return b""  # a handler that answers HEAD as it does GET is no news
-        if head.chunked:
+        if self._chunks is not None:
             count = self._chunks.scan(data)
         elif head.length is not None:
             count = min(self._left, len(data))
@@ -202,6 +232,21 @@ class _Chunks:
             case _State.TRAILER:
                 return _State.TRAILER if line else _State.END
         return _State.BROKEN
+
+
+def _check_beginning(buffer: bytes) -> None:
+    """Raise where this cannot become a head. It is no whole one."""
+    if buffer[: len(_BEGINNING)] != _BEGINNING[: len(buffer)]:
+        raise _refuse("wrote what is no response of HTTP/1", buffer)
+    if b"\n" in buffer and _STATUS_LINE.match(buffer) is None:
+        raise _refuse("wrote a malformed status line", buffer)
+    if _END_OF_HEAD.search(buffer) is not None:
+        wrong = _NO_FIELD.search(buffer)
+        raise _refuse(
+            "wrote a line without a colon in a head", wrong[0].strip() if wrong else buffer
+        )
+    if len(buffer) > _MAX_HEAD:
+        raise _refuse(f"wrote a head of more than {_MAX_HEAD} bytes", buffer)
 
 
 def _shown(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The Python servers: gunicorn, granian, uWSGI, waitress.
+"""The Python servers: gunicorn, granian, uWSGI, waitress, and that of http.server.
 
 Each function returns a Start: called with the lab and a label it writes the server's
 configuration into the lab's folder, starts it in the foreground and returns it. All listen on
@@ -136,6 +136,23 @@ def waitress(app: str) -> Start:
             ],
             env={"PYTHONPATH": str(lab.site.apps)},
         )
+        return server
+
+    return start
+
+
+def threading_http_server(name_of_class: str) -> Start:
+    """http.server's ThreadingHTTPServer: one process, a thread for each connection.
+
+    Its queue is longer than the 5 that it is by default, since new connections would find no place
+    in it and wait for a second. Its log goes to standard error, which is a file here.
+    """
+
+    def start(lab: Lab, name: str) -> Server:
+        program = lab.python_tool("python")
+        server = Server(name, lab)
+        script = str(lab.site.apps / "threadingserver.py")
+        server.launch([program, script, str(server.port), name_of_class])
         return server
 
     return start

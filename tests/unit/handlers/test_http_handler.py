@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import functools
 import http.server
+import io
 import logging
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -18,13 +22,14 @@ from typing import Any
 import pytest
 
 import forkd.compat
-from forkd.config.routes import HeaderChanges
+from forkd.config.settings import HeaderChanges
 from forkd.errors import OperationError
 from forkd.handlers.http_handler import HttpHandler
 from forkd.handlers.imports import offer_cgi_class
 from forkd.loop.crew import Crew
 from tests.unit.server.scene import Scene
 from tests.unit.stepped import SteppedLoop
+from tests.unit.written import written
 
 MakeScene = Callable[..., Scene]
 
@@ -41,7 +46,7 @@ def scene(no_descriptor_leaks: None) -> Iterator[MakeScene]:  # noqa: ARG001 a f
         strip_prefix: bool = False,
         rules: dict[str, object] | None = None,
     ) -> Scene:
-        changes = HeaderChanges.model_validate(rules or {})
+        changes = written(HeaderChanges, **(rules or {}))
         handler = HttpHandler(found, "mod:Class", "key", changes, strip_prefix, Crew(loop, 4))
         made.append(Scene(loop, {pattern: handler}, max_body=1 << 30))
         return made[-1]
@@ -406,6 +411,165 @@ def test_what_a_class_sees_of_server_and_connection(scene: MakeScene) -> None:
     }
 
 
+def test_the_head_is_parsed_for_a_class_and_anew_for_each_request(scene: MakeScene) -> None:
+    seen: list[tuple[Any, ...]] = []
+
+    class Spoiling(Modern):
+        def do_GET(self) -> None:
+            line = vars(self)["raw_requestline"]
+            seen.append((line, self.command, self.path, self.headers.items()))
+            del self.headers["X-A"]
+            self.headers["X-B"] = "mine"
+            super().do_GET()
+
+    one = scene(Spoiling)
+    for _ in range(3):
+        assert one.ask("//a?b", "X-A: 1", "x-a:  2 ").reply().body == b"hello"
+    fields = [("Host", "example.org"), ("X-A", "1"), ("x-a", "2 ")]
+    assert seen == [(b"GET //a?b HTTP/1.1\r\n", "GET", "/a?b", fields)] * 3
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "message/http"])
+def test_a_body_follows_the_head_whoever_parses_that(scene: MakeScene, kind: str) -> None:
+    class Typed(Modern):
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            self.answer(f"{self.headers.get_content_type()} ".encode() + self.rfile.read(length))
+
+    one = scene(Typed)
+    one.ask("/", f"Content-Type: {kind}", "Content-Length: 3", method="POST").send(b"abc")
+    assert one.reply().body == kind.partition(";")[0].encode() + b" abc"
+    assert not one.ended
+
+
+class Parsing(Modern):
+    def parse_request(self) -> bool:
+        parsed = super().parse_request()
+        self.path += "?parsed"
+        return parsed
+
+    def do_ECHO(self) -> None:
+        self.answer(f"{self.path} {self.headers['X-A']}".encode())
+
+
+class Reading(Modern):
+    """Takes the request line by itself."""
+
+    def handle_one_request(self) -> None:
+        self.raw_requestline = self.rfile.readline()
+        if self.parse_request():
+            self.answer(f"{self.path} {self.headers['X-A']}".encode())
+
+
+class ReadingAhead(Modern):
+    """Takes a header line away before the rest is parsed."""
+
+    def handle_one_request(self) -> None:
+        self.raw_requestline = self.rfile.readline()
+        self.rfile.readline()
+        if self.parse_request():
+            self.answer(f"{self.headers['Host']} {self.headers['X-A']}".encode())
+
+
+class Wrapping(Parsing):
+    """Has something of its own read the connection."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = io.BytesIO(self.rfile.read1().replace(b"X-A: 1", b"X-A: 2"))
+
+
+class Unbuffered(Parsing):
+    rbufsize = 0
+
+
+class Small(Parsing):
+    rbufsize = 16
+
+
+class OwnMessage(HTTPMessage):
+    def __getitem__(self, name: str) -> Any:
+        return f"<{super().__getitem__(name)}>"
+
+
+class Messages(Parsing):
+    MessageClass = OwnMessage
+
+
+@pytest.mark.parametrize(
+    ("found", "body"),
+    [
+        (Parsing, b"/?parsed 1"),
+        (Reading, b"/ 1"),
+        (ReadingAhead, b"None 1"),
+        (Wrapping, b"/?parsed 2"),
+        (Unbuffered, b"/?parsed 1"),
+        (Small, b"/?parsed 1"),
+        (Messages, b"/?parsed <1>"),
+    ],
+)
+def test_a_class_that_reads_its_head_in_its_own_way_does(
+    scene: MakeScene, found: type[Modern], body: bytes
+) -> None:
+    assert scene(found).ask("/", "X-A: 1", method="ECHO").reply().body == body
+
+
+def test_a_date_of_its_own_stays_and_others_are_as_in_http_server(scene: MakeScene) -> None:
+    class Dated(Modern):
+        def date_time_string(self, timestamp: float | None = None) -> str:  # noqa: ARG002 the base's
+            return "today"
+
+    class Telling(Modern):
+        def do_GET(self) -> None:
+            self.answer(self.date_time_string(784111777).encode())
+
+    assert scene(Dated).ask().reply().headers["Date"] == "today"
+    reply = scene(Telling).ask().reply()
+    assert reply.body == b"Sun, 06 Nov 1994 08:49:37 GMT"
+    at = parsedate_to_datetime(reply.headers["Date"]).timestamp()
+    assert abs(time.time() - at) < 60
+
+
+def test_what_was_written_goes_out_while_the_class_goes_on(scene: MakeScene) -> None:
+    held: list[Scene] = []
+    got: list[bytes] = []
+
+    class Slow(Modern):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "6")
+            self.end_headers()
+            for piece in (b"", b"abc", b"def"):
+                self.wfile.write(piece)
+                # What another thread does that takes the loop over while this one waits.
+                held[0].loop.settle()
+                got.append(held[0].client.recv(65536).rpartition(b"\r\n")[2])
+
+    held.append(scene(Slow))
+    held[0].ask()
+    assert got == [b"", b"abc", b"def"]
+    assert held[0].lines() == ['"GET / HTTP/1.1" 200 6 "-" "-"']
+    assert not held[0].ended
+
+
+@pytest.mark.parametrize("count", [1, 7, 100_000])
+def test_a_body_in_pieces_of_any_size_comes_whole(scene: MakeScene, count: int) -> None:
+    body = bytes(index % 251 for index in range(300_000 if count > 7 else 3000))
+
+    class InPieces(Modern):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            for at in range(0, len(body), count):
+                self.wfile.write(body[at : at + count])
+
+    one = scene(InPieces)
+    for _ in range(2):
+        assert one.ask().reply().body == body
+    assert one.lines() == [f'"GET / HTTP/1.1" 200 {len(body)} "-" "-"'] * 2
+
+
 def test_the_routes_headers_are_changed(scene: MakeScene) -> None:
     rules = {"set": {"X-A": "b"}, "add": {"X-A": "c"}, "remove": ["Content-Type"]}
     one = scene(Modern, rules=rules)
@@ -428,7 +592,9 @@ def test_a_partial_with_arguments_works(scene: MakeScene, tmp_path: Path) -> Non
 )
 def test_what_is_no_handler_class_is_refused(found: object, what: str) -> None:
     with pytest.raises(OperationError, match=f"key: mod:Class is {what}.*BaseHTTPRequestHandler"):
-        HttpHandler(found, "mod:Class", "key", HeaderChanges(), False, Crew(SteppedLoop(), 1))
+        HttpHandler(
+            found, "mod:Class", "key", written(HeaderChanges), False, Crew(SteppedLoop(), 1)
+        )
 
 
 def test_forkds_cgi_class_takes_the_place_of_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,13 +614,13 @@ def test_forkds_cgi_class_takes_the_place_of_the_old_one(monkeypatch: pytest.Mon
             return hasattr(super(), "run_cgi")
 
     loop = SteppedLoop()
-    handler = HttpHandler(Mine, "m:Mine", "key", HeaderChanges(), False, Crew(loop, 1))
+    handler = HttpHandler(Mine, "m:Mine", "key", written(HeaderChanges), False, Crew(loop, 1))
     made = handler.make
     assert isinstance(made, type)
     assert issubclass(made, forkd.compat.CGIHTTPRequestHandler)
     assert not issubclass(made, Old)
     assert Mine.is_there(made.__new__(made)), "super() works"
-    named = HttpHandler(Old, "m:Old", "key", HeaderChanges(), False, Crew(loop, 1)).make
+    named = HttpHandler(Old, "m:Old", "key", written(HeaderChanges), False, Crew(loop, 1)).make
     assert isinstance(named, type)
     assert issubclass(named, forkd.compat.CGIHTTPRequestHandler)
     loop.close()

@@ -14,11 +14,13 @@ from wsgiref.validate import validator
 
 import pytest
 
-from forkd.config.routes import HeaderChanges
+from forkd.config.settings import HeaderChanges
 from forkd.handlers.wsgi import Application, Wsgi
 from forkd.loop.crew import Crew
+from forkd.server.http import HttpConnection
 from tests.unit.server.scene import Reply, Scene
 from tests.unit.stepped import SteppedLoop
+from tests.unit.written import written
 
 StartResponse = Callable[..., Callable[[bytes], None]]
 Environ = dict[str, Any]
@@ -43,7 +45,7 @@ def scene(no_descriptor_leaks: None) -> Iterator[MakeScene]:  # noqa: ARG001 a f
         handler = Wsgi(
             validator(application) if strict else application,
             "test:app",
-            HeaderChanges.model_validate(rules or {}),
+            written(HeaderChanges, **(rules or {})),
             env or {},
             Crew(loop, 4),
         )
@@ -453,6 +455,87 @@ def test_more_than_the_content_length_is_cut_and_logged(
     assert one.ask().reply().body == b"12345"
     assert "more body than its Content-Length" in caplog.text
     assert not one.ended
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What is given to the kernel in one."""
+    pieces: list[bytes] = []
+    really_send = HttpConnection.send
+
+    def send(connection: HttpConnection, data: bytes, more: bool = False) -> None:
+        pieces.append(data)
+        really_send(connection, data, more)
+
+    monkeypatch.setattr(HttpConnection, "send", send)
+    return pieces
+
+
+@pytest.mark.parametrize(
+    "pieces", [[b"hello"], [b"", b"hello"], iter([b"hello"]), iter([b"", b"hello", b""])]
+)
+def test_an_answer_whose_length_is_promised_goes_out_in_one(
+    scene: MakeScene, sent: list[bytes], pieces: Iterable[bytes]
+) -> None:
+    one = scene(returning(pieces, headers=[("Content-Length", "5"), *TEXT]), strict=False)
+    assert one.ask().reply().body == b"hello"
+    assert len(sent) == 1
+    assert not one.ended
+
+
+@pytest.mark.parametrize("promised", [True, False])
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_only_a_large_piece_goes_out_apart_from_the_head(
+    scene: MakeScene, sent: list[bytes], size: int, promised: bool
+) -> None:
+    headers = [("Content-Length", str(size)), *TEXT] if promised else TEXT
+    one = scene(returning(iter([bytes(size)]), headers=headers), strict=False)
+    assert one.ask().reply().body == bytes(size)
+    assert sent[0].endswith(b"\r\n\r\n") is (size > 65536)
+
+
+def test_the_application_comes_to_its_end_when_all_it_promised_is_sent(scene: MakeScene) -> None:
+    done: list[str] = []
+
+    def pieces() -> Iterator[bytes]:
+        yield b"hello"
+        done.append("the rest")
+
+    one = scene(returning(pieces(), headers=[("Content-Length", "5"), *TEXT]), strict=False)
+    assert one.ask().reply().body == b"hello"
+    assert done == ["the rest"]
+
+
+def test_nothing_is_asked_for_beyond_the_content_length(
+    scene: MakeScene, caplog: pytest.LogCaptureFixture
+) -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield b"hello"
+
+    one = scene(returning(endless(), headers=[("Content-Length", "5"), *TEXT]), strict=False)
+    assert one.ask().reply().body == b"hello"
+    assert "test:app: more body than its Content-Length" in caplog.text
+    assert not one.ended
+
+
+def test_what_was_said_before_is_checked_no_less(scene: MakeScene) -> None:
+    said: list[tuple[str, str]] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [*TEXT, *said])
+        return iter([b"x" * len(environ["QUERY_STRING"])])
+
+    one = scene(application, strict=False)
+    for length in (3, 5, 0, 3, 5):
+        said[:] = [("Content-Length", str(length))]
+        reply = one.ask("/?" + "q" * length).reply()
+        assert (reply.headers["Content-Length"], reply.body) == (str(length), b"x" * length)
+    said[:] = [("Content-Length", "3"), ("content-length", "5")]
+    assert one.ask("/?qqqqq").reply().headers["Content-Length"] == "5"
+    for wrong in ([("Content-Length", "-3")], [("Content-Length", "3"), ("Connection", "close")]):
+        said[:] = wrong
+        assert one.ask("/?qqq").reply().status == 500
 
 
 def test_less_than_the_content_length_closes_the_connection(

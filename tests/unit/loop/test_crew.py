@@ -13,6 +13,7 @@ import pytest
 from forkd.loop.crew import Crew, Pace, Stage
 from forkd.loop.loop import Loop
 from forkd.loop.timers import Timer
+from forkd.system.alarm import Alarm
 
 DEADLINE_S = 20.0
 
@@ -66,6 +67,7 @@ class Scene:
         self.loop.post(self.loop.stop)
         self._thread.join(DEADLINE_S)
         assert not self._thread.is_alive()
+        self.crew.close()
         self.loop.close()
 
 
@@ -126,6 +128,24 @@ def test_a_call_that_comes_back_is_made_by_the_thread_of_the_loop(scene: MakeSce
     for _ in range(100):
         assert one.submit(nothing).wait().thread is leader
     assert one.ask(threading.current_thread) is leader
+
+
+def test_the_watchman_is_put_off_as_long_as_calls_come_back(
+    scene: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wound: list[float] = []
+    monkeypatch.setattr(Alarm, "wind", lambda _alarm: wound.append(time.monotonic()))
+    one = scene(1000)
+    calls = [Made(nothing, Pace()) for _ in range(800)]
+
+    def submit_all() -> None:
+        for call in calls:
+            one.crew.submit(call)
+
+    one.ask(submit_all)
+    for call in calls:
+        call.wait()
+    assert len(wound) >= 100, "by every eighth call, though all are made in one turn"
 
 
 def test_a_call_that_blocks_loses_the_loop_and_comes_back_all_the_same(scene: MakeScene) -> None:
