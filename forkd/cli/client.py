@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import socket
 import sys
 import time
@@ -12,8 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from forkd.cli.report import describe
+
 NOT_RUNNING = 3
-_PATIENCE_S = 10.0
+PATIENCE_S = 10.0
 
 Answer = dict[str, Any]
 """A parsed JSON object: the shape is the master's affair and is read key by key."""
@@ -23,14 +26,12 @@ def run(arguments: argparse.Namespace, find_control: Callable[[], Path]) -> int:
     """Send the command, print the answer, give the exit status. Raises ForkdError for a
     configuration that cannot be read."""
     path = find_control()
-    request: dict[str, object] = {"command": arguments.command}
-    waits = arguments.command == "stop" or getattr(arguments, "wait", False)
-    if waits:
-        request["wait"] = True
+    request = _request(arguments)
+    waits = arguments.command in ("stop", "upgrade") or "diff" in request or "wait" in request
     try:
-        answer = ask(path, request, None if waits else _PATIENCE_S)
+        answer = ask(path, request, None if waits else PATIENCE_S)
     except OSError as error:
-        print(f"forkd: {_not_there(path, error)}", file=sys.stderr)
+        print(f"forkd: {not_there(path, error)}", file=sys.stderr)
         return 1 if isinstance(error, PermissionError) else NOT_RUNNING
     if not answer.get("ok"):
         for reason in answer.get("reasons") or ["the master refused and did not say why"]:
@@ -38,8 +39,29 @@ def run(arguments: argparse.Namespace, find_control: Callable[[], Path]) -> int:
         return 1
     if arguments.command == "status":
         del answer["ok"]
-        print(json.dumps(answer, indent=2) if arguments.json else describe(answer))
+        print(json.dumps(answer, indent=2) if arguments.json else _described(answer))
+    if "diff" in request:
+        print("\n".join(answer["changes"] or ["nothing would change but the code of applications"]))
     return 0
+
+
+def _request(arguments: argparse.Namespace) -> dict[str, object]:
+    """What the master is asked."""
+    request: dict[str, object] = {"command": arguments.command}
+    for option in ("wait", "diff"):
+        if getattr(arguments, option, False):
+            request[option] = True
+    if arguments.command == "drain":
+        request["undo"] = arguments.undo
+        if arguments.grace is not None:
+            request["grace"] = arguments.grace
+    return request
+
+
+def _described(answer: Answer) -> str:
+    # COLUMNS, or the terminal's width; a file gets 100 columns.
+    width = shutil.get_terminal_size((100, 0)).columns
+    return describe(answer, time.time(), width)
 
 
 def ask(path: Path, request: dict[str, object], timeout: float | None) -> Answer:
@@ -58,73 +80,15 @@ def ask(path: Path, request: dict[str, object], timeout: float | None) -> Answer
     return answer
 
 
-def _not_there(path: Path, error: OSError) -> str:
+def not_there(path: Path, error: OSError) -> str:
+    """Why the master does not answer, and what to do."""
     if isinstance(error, PermissionError):
         return f"no right to connect to the control socket {path}: it belongs to another user"
     if isinstance(error, TimeoutError):
-        return f"the master at {path} does not answer within {_PATIENCE_S:g} s"
+        return f"the master at {path} does not answer within {PATIENCE_S:g} s"
     if isinstance(error, FileNotFoundError | ConnectionRefusedError):
         return (
             f"nothing is running at {path} (is it another configuration? give -c FILE, or "
             f"--control PATH where forkd runs as a service with a runtime directory of its own)"
         )
     return f"nothing answers at {path}: {error}"
-
-
-def describe(answer: Answer) -> str:
-    """`forkd status` for people."""
-    lines = [
-        f"forkd {answer['version']}  pid {answer['pid']}  {answer['state']}  "
-        f"generation {answer['generation']}  up {_age(answer['uptime_s'])}",
-        f"configuration  {answer['config']}",
-    ]
-    for listener in answer["listeners"]:
-        queue = listener["queue"]
-        waiting = f"  {queue} waiting" if queue else ""
-        lines.append(f"listening      {listener['address']} ({listener['protocol']}){waiting}")
-    total = answer["totals"]
-    lines.append(
-        f"answered       {total['requests']} requests on {total['connections']} connections, "
-        f"{_size(total['bytes_sent'])}, {total['errors']} errors"
-    )
-    last = answer["last_reload"]
-    if last is not None:
-        result = "ok" if last["ok"] else "FAILED: " + "; ".join(last["reasons"])
-        lines.append(f"last reload    {_age(time.time() - last['at'])} ago, {result}")
-    lines += [
-        "",
-        f"{'SLOT':>4} {'PID':>8} {'GEN':>4} {'STATE':<9} {'REQUESTS':>9} {'CONN':>5} "
-        f"{'MEMORY':>9}  BUSY WITH",
-    ]
-    lines += [_worker(worker) for worker in answer["workers"]]
-    return "\n".join(lines)
-
-
-def _worker(worker: Answer) -> str:
-    request = worker["request"]
-    memory = worker["memory_pss"]
-    busy = (
-        f"{request['method']} {request['target']} for {_age(request['since_s'])}" if request else ""
-    )
-    return (
-        f"{worker['slot']:>4} {worker['pid']:>8} {worker['generation']:>4} {worker['state']:<9} "
-        f"{worker['requests']:>9} {worker['connections']:>5} "
-        f"{_size(memory) if memory else '-':>9}  {busy}"
-    ).rstrip()
-
-
-def _age(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes, hours = int(seconds // 60), int(seconds // 3600)
-    if hours == 0:
-        return f"{minutes}m{int(seconds % 60):02d}s"
-    return f"{hours}h{minutes % 60:02d}m" if hours < 48 else f"{hours // 24}d{hours % 24}h"
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"

@@ -6,14 +6,13 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from forkd.cli import client, daemon
-from forkd.config import load
-from forkd.config.model import Settings
+from forkd.cli import client
+from forkd.config.settings import Settings
 from forkd.errors import ConfigError, OperationError
+from forkd.master.reading import Load, Reading
 
 _PLACES = ("forkd.yaml", "conf/forkd.yaml", "/etc/forkd/forkd.yaml")
 
@@ -22,20 +21,48 @@ def run(arguments: argparse.Namespace) -> int:
     """Carry out a parsed command line; the exit status. Raises ForkdError."""
     command: str | None = arguments.command
     if command == "schema":
+        from forkd.config import load
+
         print(json.dumps(load.schema(), indent=2))
         return 0
     if command == "serve":
         return _serve(arguments)
+    if command == "top":
+        from forkd.cli import top
+
+        return top.run(arguments, partial(_control_path, arguments))
+    if command == "stack":
+        from forkd.cli import stack
+
+        return stack.run(arguments, partial(_control_path, arguments))
     if command is not None:
         return client.run(arguments, partial(_control_path, arguments))
     file = _config_file(arguments.config)
     if arguments.check:
-        return daemon.check(file, _loader(file))
-    return daemon.serve(file, _loader(file), background=arguments.daemon)
+        return _check(file)
+    return _start(file, partial(_load, file), background=arguments.daemon)
 
 
-def _loader(file: str) -> Callable[[], Settings]:
-    return lambda: load.load(file, os.environ)
+def _load(file: str) -> Settings:
+    # Here, since this runs in a child: in the memory of the master it has no place.
+    from forkd.config.load import load
+
+    return load(file, os.environ)
+
+
+def _start(name: str, load: Load, *, background: bool) -> int:
+    reading = Reading(load)
+    # Here, so that the child reads while this process imports what it is going to need.
+    from forkd.cli import daemon
+
+    return daemon.serve(name, load, reading, background=background)
+
+
+def _check(file: str) -> int:
+    reading = Reading(partial(_load, file))
+    from forkd.cli import daemon
+
+    return daemon.check(file, reading)
 
 
 def _config_file(given: str | None) -> str:
@@ -62,7 +89,9 @@ def _control_path(arguments: argparse.Namespace) -> Path:
         # Whom to talk to was not said: that is wrong usage, not a refusal.
         print(f"forkd: {error}", file=sys.stderr)
         sys.exit(2)
-    return load.find_control(file, os.environ)
+    from forkd.config.load import find_control
+
+    return find_control(file, os.environ)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -81,13 +110,15 @@ def _serve(arguments: argparse.Namespace) -> int:
         dev=arguments.dev,
     )
 
-    def read() -> Settings:
+    def load() -> Settings:
+        from forkd.config.load import load_text
+
         try:
-            return load.load_text(text, "forkd serve", os.environ)
+            return load_text(text, "forkd serve", os.environ)
         except ConfigError as error:
             # The person has typed options, not a file: places in it would say nothing.
             raise OperationError("\n".join(p.message for p in error.problems)) from None
 
     if sys.stdout.isatty():
         print(f"Serving {directory.resolve()}; Ctrl-C stops.", flush=True)
-    return daemon.serve("forkd serve", read, background=False)
+    return _start("forkd serve", load, background=False)

@@ -76,16 +76,83 @@ def _add_commands(parser: argparse.ArgumentParser, shared: argparse.ArgumentPars
 
     status = commands.add_parser("status", help="what the running forkd does", parents=[shared])
     status.add_argument("--json", action="store_true", help="for programs")
+    _add_top(commands.add_parser("top", help="what it does, live", parents=[shared]))
     reload = commands.add_parser("reload", help="read the configuration anew", parents=[shared])
     reload.add_argument(
         "--wait", action="store_true", help="until it is done; exit status 1 where it failed"
     )
+    reload.add_argument(
+        "--diff", action="store_true", help="print what would change, and change nothing"
+    )
     commands.add_parser("stop", help="drain and stop", parents=[shared])
+    commands.add_parser(
+        "upgrade", help="go over to the program that is installed now", parents=[shared]
+    )
+    drain = commands.add_parser(
+        "drain", help="take this host out of service, or bring it back", parents=[shared]
+    )
+    drain.add_argument("--undo", action="store_true", help="bring it back")
+    drain.add_argument(
+        "--grace",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long load balancers are given before nothing more is accepted (default: 10)",
+    )
+    drain.add_argument("--wait", action="store_true", help="until no connection is left")
+    _add_stack(
+        commands.add_parser("stack", help="what the threads of a worker do now", parents=[shared])
+    )
     commands.add_parser("reopen", help="reopen the log files", parents=[shared])
     commands.add_parser("schema", help="print the JSON Schema of the configuration")
+
+
+def _add_stack(stack: argparse.ArgumentParser) -> None:
+    which = stack.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "worker",
+        nargs="?",
+        type=int,
+        metavar="WORKER",
+        help="the number of its slot, as forkd status shows it",
+    )
+    which.add_argument("--all", action="store_true", help="all workers")
+
+
+def _add_top(top: argparse.ArgumentParser) -> None:
+    top.add_argument(
+        "-n",
+        "--interval",
+        type=_interval,
+        default=1.0,
+        metavar="SECONDS",
+        help="between two looks; default: 1",
+    )
+    top.add_argument(
+        "--once", action="store_true", help="print one frame, after one interval, and exit"
+    )
+
+
+def _interval(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"expected 0.1 to 3600 seconds, not {text!r}")
+    return seconds
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"not a port: {text!r}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"not a number of seconds from 0 to 86400: {text!r}")
+    return seconds
