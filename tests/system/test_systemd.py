@@ -69,6 +69,7 @@ def test_programs_never_see_the_variables_of_systemd(tmp_path: Path) -> None:
     make_site(tmp_path)
     script(tmp_path, "env.sh", "printf 'Content-Type: text/plain\\n\\n'; env; ls -l /proc/$$/fd")
     given = {"WATCHDOG_PID": "1", "WATCHDOG_USEC": "1000000", "RUNTIME_DIRECTORY": str(tmp_path)}
+    given |= {"FDSTORE": "64", "MAINPID": "1", "LISTEN_PIDFDID": "1"}
     [port] = free_ports(1)
     with (
         manager(tmp_path) as systemd,
@@ -81,7 +82,7 @@ def test_programs_never_see_the_variables_of_systemd(tmp_path: Path) -> None:
         ) as daemon,
     ):
         text = requests.get(f"{daemon.url}/cgi-bin/env.sh", timeout=10).text
-        for name in ("NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_", "RUNTIME_DIRECTORY"):
+        for name in ("NOTIFY_SOCKET", "LISTEN_", "FDSTORE", *given):
             assert name not in text
         environ = Path(f"/proc/{daemon.pid}/environ").read_bytes()
         assert b"NOTIFY_SOCKET" in environ, "it was there to be scrubbed"

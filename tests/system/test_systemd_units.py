@@ -123,6 +123,23 @@ def test_the_graceful_stop_runs_out_before_systemd_kills() -> None:
     assert int(stop_s) > shutdown_timeout_s
 
 
+def test_the_listeners_survive_the_master() -> None:
+    service = UNITS / "forkd.service"
+    [most] = values(service, "FileDescriptorStoreMax")
+    assert int(most) >= 64
+    # A unix socket in the store is of no use when its path is gone.
+    assert values(service, "RuntimeDirectoryPreserve") == ["restart"]
+    # `restart` is the default, and systemd 253 does not know the line.
+    assert values(service, "FileDescriptorStorePreserve") == []
+    assert values(service, "NotifyAccess") == ["main"]
+
+
+def test_a_service_that_stands_still_is_started_anew() -> None:
+    [watchdog_s] = values(UNITS / "forkd.service", "WatchdogSec")
+    assert int(watchdog_s) >= 10, "less than a busy machine may take to run a loop once"
+    assert values(UNITS / "forkd.service", "Restart") == ["on-failure"], "the watchdog is a failure"
+
+
 def test_the_socket_has_the_name_that_the_documentation_listens_on() -> None:
     [name] = values(UNITS / "forkd.socket", "FileDescriptorName")
     assert f'listen: "fd:{name}"' in (UNITS.parent / "docs" / "SYSTEMD.md").read_text("utf-8")
