@@ -1,9 +1,12 @@
 """What the master and a child say to each other, over one socket pair for each child.
 
-The child says READY once, or FAILED with the reason, DRAINING when it has stopped accepting, and
-CHANGED where it watches its sources. One that the template has forked says BORN first.
-The master says DRAIN, STOP, and REOPEN with the new descriptors of the log files; to a template
-also FORK. The end of the channel tells each side that the other is gone.
+The child says READY once, or FAILED with the reason, DRAINING when it has stopped accepting,
+CHANGED where it watches its sources, RETIRE when it wants to be replaced, and ASK for what only the
+master knows. One that the template has forked says BORN first.
+
+The master says DRAIN, STOP, TELL with what was asked for, STACKS, and REOPEN with the new
+descriptors of the log files; to a template also FORK. The end of the channel tells each side that
+the other is gone.
 """
 
 from __future__ import annotations
@@ -28,8 +31,17 @@ class Word(Enum):
     """A source has changed; the field is its path."""
     BORN = b"born"
     """Here is the child that was ordered by FORK; the kernel tells the master its pid."""
+    RETIRE = b"retire"
+    """Replace this child, for the reason in the field; it serves until that is done."""
+    ASK = b"ask"
+    """The field is what about: `status`."""
+    TELL = b"tell"
+    """The answer, of any size, in a file in memory; the field is what it is about."""
     FORK = b"fork"
-    """Fork a worker: the field is its slot, the descriptor its end of the channel."""
+    """Fork a worker: the field is its slot, the descriptors its end of the channel and the file for
+    its stacks."""
+    STACKS = b"stacks"
+    """Write the stacks of all threads into the file for them."""
     DRAIN = b"drain"
     """Serve what is here and what is on its way, then leave: others have taken over."""
     STOP = b"stop"
@@ -67,6 +79,15 @@ class Channel:
             return False
         return True
 
+    def tell(self, topic: str, data: bytes) -> bool:
+        """Send what was asked for; False where the other side is gone or does not read."""
+        # Each answer has a file of its own: whoever is told may do with it what it likes.
+        descriptor = os.memfd_create(f"forkd-{topic}", os.MFD_CLOEXEC)
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            return self.say(Word.TELL, [topic], [descriptor])
+
     def hear(self) -> Said | None:
         """The next message; None at the end. Raises BlockingIOError where nothing was said."""
         try:
@@ -81,6 +102,14 @@ class Channel:
 
     def close(self) -> None:
         self._sock.close()
+
+
+def told(said: Said) -> bytes:
+    """What TELL has brought. Call it once: it closes the file."""
+    (descriptor,) = said.descriptors
+    with open(descriptor, "rb") as file:
+        file.seek(0)  # the sender has left it at the end
+        return file.read()
 
 
 def channel_pair() -> tuple[Channel, Channel]:

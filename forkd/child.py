@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import setproctitle
 
 from forkd.channel import Channel, Said, Word
 from forkd.config.address import Address
-from forkd.config.model import Settings
+from forkd.config.settings import Settings
 from forkd.errors import ForkdError
 from forkd.logs.error import start_error_log
 from forkd.logs.files import LogFiles
@@ -31,9 +31,15 @@ from forkd.system.process import (
     die_with_parent,
     forbid_new_privileges,
 )
+from forkd.system.stacks import write_stacks_on_signal
 
 log = logging.getLogger("forkd")
 
+IGNORED_SIGNALS: Final = (
+    *(signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2),
+    *(signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH),
+)
+"""They are for the master, and a terminal sends them to every process."""
 _ALL_SIGNALS = signal.valid_signals()
 _ADOPTION_S = 10.0
 """The process in between has nothing to do but to leave."""
@@ -79,6 +85,8 @@ class Assignment:
     """Whom to become; None: stay who the master is."""
     orders: Mapping[SpawnPolicy, socket.socket]
     """This child's ends of the sockets on which workers order programs from spawners."""
+    stacks: int | None = None
+    """A file in memory for the stacks of a worker, which the master reads."""
 
     @property
     def name(self) -> str:
@@ -91,13 +99,21 @@ ChildMain = Callable[[Assignment], None]
 
 def fork_child(main: ChildMain, assignment: Assignment) -> int:
     """Fork a child that runs main; its pid. Raises OSError. Only for processes without threads."""
+    return fork_process(partial(main, assignment), assignment.name)
+
+
+def fork_process(run: Callable[[], None], name: str) -> int:
+    """Fork a process that calls run, with all signals blocked, and leaves; its pid.
+
+    Raises OSError. Only for processes without threads. name: for the log.
+    """
     # Blocked, or a signal that comes between fork and reset would be taken by the child with the
     # parent's handlers, and its wake-up written into the parent's pipe.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
     try:
         pid = os.fork()
         if pid == 0:
-            _become(main, assignment)
+            _become(run, name)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return pid
@@ -132,7 +148,7 @@ def _leave_behind(main: ChildMain, assignment: Assignment, write_end: int) -> No
     try:
         if os.fork() == 0:
             os.close(write_end)
-            _become(partial(_be_adopted, main, between), assignment)
+            _become(partial(_be_adopted, main, between, assignment), assignment.name)
         status = 0
     except OSError as error:
         os.write(write_end, str(error.errno).encode())
@@ -145,14 +161,14 @@ def _be_adopted(main: ChildMain, between: int, assignment: Assignment) -> None:
         main(assignment)
 
 
-def _become(main: ChildMain, assignment: Assignment) -> NoReturn:
+def _become(run: Callable[[], None], name: str) -> NoReturn:
     """In the child. Nothing of the parent's stack may ever run here again."""
     status = 70
     try:
-        main(assignment)
+        run()
         status = 0
     except BaseException:
-        log.exception("%s: fault outside its loop", assignment.name)
+        log.exception("%s: fault outside its loop", name)
     finally:
         os._exit(status)
 
@@ -169,17 +185,7 @@ def enter(
     """
     # Objects of the master must never be finalised here: their descriptors' numbers are used anew.
     gc.freeze()
-    reset_signals(
-        ignore=(
-            signal.SIGHUP,
-            signal.SIGINT,
-            signal.SIGUSR1,
-            signal.SIGUSR2,
-            signal.SIGTTIN,
-            signal.SIGTTOU,
-            signal.SIGWINCH,
-        )
-    )
+    reset_signals(ignore=IGNORED_SIGNALS)
     close_descriptors_except(_descriptors(assignment))
     settings = assignment.settings
     start_error_log(
@@ -193,6 +199,8 @@ def enter(
     if not keep_privileges:
         forbid_new_privileges()
     die_with_parent(assignment.master_pid, on_orphaned)
+    if assignment.stacks is not None:
+        write_stacks_on_signal(assignment.stacks)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
@@ -200,6 +208,8 @@ def _descriptors(assignment: Assignment) -> set[int]:
     keep = {assignment.channel.fd, *assignment.log_files.descriptors}
     keep.update(sock.fileno() for _, sock in assignment.listeners)
     keep.update(sock.fileno() for sock in assignment.orders.values())
+    if assignment.stacks is not None:
+        keep.add(assignment.stacks)
     return keep
 
 

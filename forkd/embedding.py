@@ -20,10 +20,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from forkd.config import load
 from forkd.config.address import TcpAddress
-from forkd.config.model import Settings
+from forkd.config.settings import Settings
 from forkd.errors import ConfigError, OperationError
+from forkd.system.systemd import VARIABLES
 
 _QUEUE = 4096
 _LOOK_EVERY_S = 0.01
@@ -107,7 +107,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stderr=output,
                 pass_fds=tuple(descriptors.values()),
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env=_environment(),
             )
         while not self._serves():
             if self._process.poll() is not None:
@@ -174,9 +174,12 @@ class Server:
         return Path(self._home.name, "stderr")
 
     def _check(self) -> Settings:
+        # Here, since this module is also the daemon's own, which has no place for what reads.
+        from forkd.config.load import load_text
+
         try:
             text = json.dumps(self._configuration)
-            return load.load_text(text, "forkd.Server", os.environ)
+            return load_text(text, "forkd.Server", os.environ)
         except (TypeError, ValueError) as error:
             raise OperationError(f"the configuration is not plain data: {error}") from None
         except ConfigError as error:
@@ -205,6 +208,12 @@ class Server:
             with sock.makefile("rb") as stream:
                 answer: dict[str, object] = json.loads(stream.readline() or b"{}")
         return answer
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what a service manager means for this process alone."""
+    kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def _bound(address: TcpAddress) -> socket.socket:

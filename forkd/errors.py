@@ -40,6 +40,10 @@ class ConfigError(ForkdError):
         self.problems = tuple(sorted(set(problems)))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Problem, ...]]]:
+        """It comes from a process of its own, by pickle, which would call the class with a text."""
+        return ConfigError, (self.problems,)
+
 
 class OperationError(ForkdError):
     """What the machine refuses: a port that is taken, a file that a user cannot read."""

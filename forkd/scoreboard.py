@@ -1,8 +1,10 @@
 """The scoreboard: shared memory with a slot for every child, written by it and read by all.
 
 Anonymous memory, mapped before the first fork. Each child writes its own slot only; the master
-clears a slot before it gives it away. A reader may see counters of two moments side by side, which
-harms nobody; the request text is read again where its length changed meanwhile.
+clears a slot before it gives it away, and writes the header, which is for all. A reader may see
+counters of two moments side by side, which harms nobody; the request text is read again where its
+length changed meanwhile. Behind a slot's own words there is its table of what was answered by which
+route (figures/table.py).
 """
 
 from __future__ import annotations
@@ -10,20 +12,37 @@ from __future__ import annotations
 import mmap
 import struct
 from dataclasses import dataclass
+from enum import IntEnum
+
+from forkd.figures.table import SIZE as _TABLE_SIZE
+from forkd.figures.table import Table
 
 SLOTS = 1024
-_SLOT_SIZE = 512
+_HEADER_SIZE = mmap.PAGESIZE
+_OWN_SIZE = 512
+_SLOT_SIZE = -(-(_OWN_SIZE + _TABLE_SIZE) // mmap.PAGESIZE) * mmap.PAGESIZE
+"""Whole pages, so that a child that counts little touches two of them."""
 
 # Words of eight bytes, each written by one store: a reader may see two moments side by side, but
 # never half a number. (struct.pack_into would clear the words first, and a reader that meets a tick
 # of 0 takes a busy worker for one that hangs.)
 _TICK, _REQUESTS, _CONNECTIONS, _BYTES_SENT, _ERRORS, _OPEN, _BUSY, _SINCE, _MEMORY = range(9)
-_WAITING = 9
-_WORDS = 10
+_WAITING, _CPU, _CPU_AT, _PROGRAMS = 9, 10, 11, 12
+_WORDS = 13
 
 _REQUEST_OFFSET = 8 * _WORDS
 _REQUEST_LENGTH = struct.Struct("=H")
-_REQUEST_ROOM = _SLOT_SIZE - _REQUEST_OFFSET - _REQUEST_LENGTH.size
+_REQUEST_ROOM = _OWN_SIZE - _REQUEST_OFFSET - _REQUEST_LENGTH.size
+
+
+class Service(IntEnum):
+    """Whether this host is in service: what the master says in the header, for all to read."""
+
+    IN = 0
+    LEAVING = 1
+    """Requests are answered, but whoever asks for the health is told to go elsewhere."""
+    OUT = 2
+    """Nothing is accepted any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +59,18 @@ class Counters:
     request_since: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A request that a child is answering. `since` is monotonic seconds."""
+
+    id: str
+    client: str
+    method: str
+    target: str
+    route: str
+    since: float
+
+
 class Slot:
     """One child's part of the scoreboard."""
 
@@ -47,7 +78,7 @@ class Slot:
 
     def __init__(self, memory: mmap.mmap, number: int) -> None:
         self._memory = memory
-        self._offset = number * _SLOT_SIZE
+        self._offset = _HEADER_SIZE + number * _SLOT_SIZE
         words = memoryview(memory)[self._offset : self._offset + 8 * _WORDS]
         self._numbers = words.cast("Q")
         self._times = words.cast("d")
@@ -58,8 +89,18 @@ class Slot:
         """Another child's slot in the same memory."""
         return Slot(self._memory, number)
 
+    @property
+    def service(self) -> Service:
+        """What the header says, which is the same for every slot."""
+        return Service(self._memory[0])
+
     def clear(self) -> None:
-        self._memory[self._offset : self._offset + _SLOT_SIZE] = bytes(_SLOT_SIZE)
+        self._memory[self._offset : self._offset + _OWN_SIZE] = bytes(_OWN_SIZE)
+        self.table().clear()
+
+    def table(self) -> Table:
+        """What the child counts of requests."""
+        return Table(self._memory, self._offset + _OWN_SIZE)
 
     def write(
         self,
@@ -84,7 +125,10 @@ class Slot:
         times[_SINCE] = request_since
 
     def write_request(self, text: bytes) -> None:
-        """Say which request has been under way for longest; b"" for none."""
+        """Say which request has been under way for longest; b"" for none.
+
+        text: the first five fields of UnderWay, joined by NUL.
+        """
         if text == self._request:
             return
         self._request = text
@@ -99,12 +143,28 @@ class Slot:
         CAP_SYS_PTRACE cannot read it."""
         self._numbers[_MEMORY] = pss
 
+    def write_cpu(self, seconds: float, at: float) -> None:
+        """The CPU time that the child has used so far, and the monotonic time of that figure."""
+        self._times[_CPU] = seconds
+        self._times[_CPU_AT] = at
+
+    def read_cpu(self) -> tuple[float, float]:
+        """What `write_cpu` was given last."""
+        return self._times[_CPU], self._times[_CPU_AT]
+
     def write_waiting(self, requests: int) -> None:
         """How many requests wait for a thread."""
         self._numbers[_WAITING] = requests
 
     def read_waiting(self) -> int:
         return self._numbers[_WAITING]
+
+    def write_programs(self, running: int) -> None:
+        """How many programs run for it."""
+        self._numbers[_PROGRAMS] = running
+
+    def read_programs(self) -> int:
+        return self._numbers[_PROGRAMS]
 
     def read_memory(self) -> int | None:
         return self._numbers[_MEMORY] or None
@@ -122,6 +182,14 @@ class Slot:
             request_since=times[_SINCE],
         )
 
+    def read_under_way(self) -> UnderWay | None:
+        """The request that has been under way for longest."""
+        fields = self.read_request().split(b"\0")
+        if len(fields) != 5:
+            return None
+        request, client, method, target, route = (one.decode("utf-8", "replace") for one in fields)
+        return UnderWay(request, client, method, target, route, self._times[_SINCE])
+
     def read_request(self) -> bytes:
         start = self._offset + _REQUEST_OFFSET
         (length,) = _REQUEST_LENGTH.unpack_from(self._memory, start)
@@ -133,5 +201,9 @@ class Scoreboard:
     """All slots. Pages that no child has written cost nothing."""
 
     def __init__(self, slots: int = SLOTS) -> None:
-        self._memory = mmap.mmap(-1, slots * _SLOT_SIZE)
+        self._memory = mmap.mmap(-1, _HEADER_SIZE + slots * _SLOT_SIZE)
         self.slots = tuple(Slot(self._memory, number) for number in range(slots))
+
+    def write_service(self, service: Service) -> None:
+        """Every child sees it at its next look."""
+        self._memory[0] = service

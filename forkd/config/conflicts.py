@@ -21,11 +21,31 @@ Places = Mapping[Keys, Place]
 
 def conflicts(data: Mapping[str, Data], tree: Tree, root: str) -> Iterator[Conflict]:
     """The values that cannot stand together, each at the later of the two."""
+    yield from _count_or_range(data.get("workers"))
     yield from _same_address(data.get("listen"), tree.places, root)
     yield from _same_host(data.get("sites"), tree.places)
     yield from _other_value(data.get("sites"), tree)
     if data.get("group") is not None and data.get("user") is None:
         yield ("group",), "a group needs a user (write user as well)"
+
+
+def _count_or_range(workers: Data) -> Iterator[Conflict]:
+    """A pool has either a number of workers, or a least and a most."""
+    if not isinstance(workers, dict) or not {"min", "max"} & workers.keys():
+        return
+    if "count" in workers:
+        yield ("workers", "count"), "count is a fixed number: give either count, or min and max"
+    for written, missing in (("min", "max"), ("max", "min")):
+        if missing not in workers:
+            yield ("workers", written), f"min and max go together (write {missing} as well)"
+    low, high = (_whole(workers.get(key)) for key in ("min", "max"))
+    if low is not None and high is not None and high < low:
+        yield ("workers", "max"), f"max is {high}, fewer than min, which is {low}"
+
+
+def _whole(value: Data) -> int | None:
+    text = text_of(value)
+    return int(text) if text is not None and text.isascii() and text.isdecimal() else None
 
 
 def _same_address(listen: Data, places: Places, root: str) -> Iterator[Conflict]:

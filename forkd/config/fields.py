@@ -218,6 +218,20 @@ def only_false() -> Kind:
     return Kind(read, {"enum": [False, "off", "no"]})
 
 
+def only_true() -> Kind:
+    """A key that says all by being there."""
+
+    def read(value: object) -> bool:
+        text = words.text_of(value)
+        if text is None or text.lower() not in ("true", "yes", "on"):
+            off = text is not None and text.lower() in ("false", "no", "off")
+            advice = " (leave the route out where it is not wanted)" if off else ""
+            raise ValueError(f"expected true, not {words.describe(value)}{advice}")
+        return True
+
+    return Kind(read, {"enum": [True, "true", "yes", "on"]})
+
+
 TEXT: Final = named(words.parse_text)
 SWITCH: Final = Kind(
     words.parse_switch,

@@ -1,7 +1,8 @@
 """A configuration file -> Settings, or every problem in it at once.
 
 The order: text to nodes (a syntax error ends here), references to the environment, conflicts
-between values, then the models. All that was found is raised together.
+between values, then the models. All that was found is raised together; where nothing was, what the
+models hold becomes plain data.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from forkd.config import model
 from forkd.config.conflicts import conflicts
 from forkd.config.machine import Context, control_path, find_root
-from forkd.config.model import Settings
 from forkd.config.nodes import Data, Keys, SyntaxFault, Tree, read
+from forkd.config.plain import plain
 from forkd.config.problems import problem, problems
+from forkd.config.settings import Settings
 from forkd.config.words import describe
 from forkd.errors import ConfigError, Problem
 
@@ -84,18 +87,18 @@ def load_text(text: str, file: str | os.PathLike[str], environ: Mapping[str, str
     for keys, message in conflicts(data, tree, context.root or "/"):
         found.append(problem(name, keys, tree.places[keys].value, message))
     try:
-        settings = Settings.model_validate(data, context=context)
+        checked = model.Settings.model_validate(data, context=context)
     except ValidationError as error:
         found.extend(problems(error, tree, name))
         raise ConfigError(found) from None
     if found:
         raise ConfigError(found)
-    return settings
+    return plain(checked)
 
 
 def schema() -> dict[str, object]:
     """The JSON Schema of what can be written, for editors."""
-    parts = Settings.model_json_schema(mode="validation").items()
+    parts = model.Settings.model_json_schema(mode="validation").items()
     written = {key: _without_blank_defaults(value) for key, value in parts}
     return {"$schema": DIALECT, **written, "title": "forkd configuration"}
 

@@ -1,5 +1,7 @@
 """What can be written: one model for each block, the home of every default and description.
 
+A new key is a field here, and one of the same name in settings.py: what processes are given.
+
 Fields are in the order in which they must be read: some look at what stands before them. What
 concerns several blocks at once is in conflicts.py, so that it is said beside all other mistakes.
 """
@@ -16,11 +18,11 @@ from pydantic.functional_validators import BeforeValidator
 from forkd.config import fields, machine, names, targets
 from forkd.config.address import Address, UnixAddress, of_protocol
 from forkd.config.fields import MAY_BE_BLANK, Block, OneOrMany, default, required
-from forkd.config.routes import ROUTE_LATER, Route, RouteField, Switch
+from forkd.config.routes import ROUTE_LATER, Networks, RouteField, Switch
+from forkd.config.settings import MAX_WORKERS
 from forkd.config.targets import Target
 from forkd.config.words import describe, parse_text, text_of
 
-MAX_WORKERS: Final = 512
 MAX_THREADS: Final = 1024
 _OCTAL: Final = re.compile(r"(?:0o)?([0-7]{1,4})")
 
@@ -111,13 +113,11 @@ class Listen(Block):
         return path
 
 
+_SOME_WORKERS: Final = fields.whole(1, MAX_WORKERS, f"a number of workers from 1 to {MAX_WORKERS}")
+
+
 class Workers(Block):
     """The pool of processes that serve."""
-
-    later: ClassVar[frozenset[str]] = frozenset(
-        {"request_timeout", "max_requests", "max_requests_jitter", "max_rss"}
-        | {"min", "max", "idle_timeout"}
-    )
 
     count: Annotated[
         int | Literal["auto"],
@@ -125,6 +125,16 @@ class Workers(Block):
             1, MAX_WORKERS, f"a number of workers from 1 to {MAX_WORKERS}, or auto"
         ),
     ] = default("auto", f"How many workers run, 1 to {MAX_WORKERS}; auto: one for each CPU.")
+    min: Annotated[int, _SOME_WORKERS] | None = Field(
+        default=None, description="Fewest workers; with max, in place of count."
+    )
+    max: Annotated[int, _SOME_WORKERS] | None = Field(
+        default=None,
+        description="Most workers; with min, in place of count: as many run as the load needs.",
+    )
+    idle_timeout: Annotated[float, fields.duration()] = default(
+        "60s", "Seconds that a worker above min is kept after it was last needed."
+    )
     threads: Annotated[
         int, fields.whole(1, MAX_THREADS, f"a number of threads from 1 to {MAX_THREADS}")
     ] = default(8, "Threads for blocking application code; static files and programs need none.")
@@ -135,6 +145,18 @@ class Workers(Block):
     dev: Switch = default(
         False, "Whether a change to the source of an application reloads, for development."
     )
+    max_requests: Annotated[int, fields.whole(0, 2**31 - 1)] = default(
+        0, "Requests after which a worker is replaced; 0: never."
+    )
+    max_requests_jitter: Annotated[int, fields.whole(0, 2**31 - 1)] = default(
+        0, "Up to how many more requests, at random, so that not all are replaced at once."
+    )
+    max_rss: Annotated[int, fields.size()] = default(
+        0, "Resident memory in bytes above which a worker is replaced; 0: never."
+    )
+    request_timeout: Annotated[float, fields.duration()] = default(
+        "60s", "Seconds that an application may take for a request; then the client gets 504."
+    )
     boot_timeout: Annotated[float, fields.duration()] = default(
         "30s", "Seconds from the start of a worker until it must be ready."
     )
@@ -144,10 +166,6 @@ class Workers(Block):
     shutdown_timeout: Annotated[float, fields.duration(low=0)] = default(
         "30s", "Seconds that requests in flight are given when a worker or forkd stops."
     )
-
-    def number(self, cpus: int) -> int:
-        """How many workers run on a machine with `cpus` usable CPUs."""
-        return min(max(cpus, 1), MAX_WORKERS) if self.count == "auto" else self.count
 
 
 class Limits(Block):
@@ -240,6 +258,12 @@ class Site(Block):
         default=None,
         description="Largest request body in bytes, for routes that set none of their own.",
     )
+    allow: Networks = Field(
+        default=(), description="Clients that are answered, for routes that do not say."
+    )
+    deny: Networks = Field(
+        default=(), description="Clients that are refused, for routes that do not say."
+    )
     routes: Annotated[
         dict[Annotated[str, fields.named(names.parse_pattern)], RouteField],
         fields.NotEmpty("route"),
@@ -285,10 +309,3 @@ class Settings(Block):
     sites: Annotated[tuple[Site, ...], fields.NotEmpty("site")] = required(
         "The sites, found by the host of a request."
     )
-
-    def max_body(self, site: Site, route: Route) -> int:
-        """The largest request body of a route in bytes: its own, its site's, or that of limits."""
-        for limit in (route.max_body, site.max_body):
-            if limit is not None:
-                return limit
-        return self.limits.max_body

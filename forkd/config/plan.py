@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from forkd.config.address import Address, FdAddress
-from forkd.config.model import Settings
+from forkd.config.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ A new action is one model with its key in `action`, and one entry in Route.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, get_args
 
@@ -14,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from forkd.config import fields, names, targets
 from forkd.config.fields import Block, OneOrMany, default, required
+from forkd.config.networks import Network, parse_network
 from forkd.config.targets import Target
 from forkd.config.words import describe, nearest, one_of, parse_choice
 
@@ -22,16 +24,19 @@ FieldValue = Annotated[str, fields.named(names.parse_field_value)]
 Variable = Annotated[str, fields.named(names.parse_variable)]
 Text = Annotated[str, fields.TEXT]
 Switch = Annotated[bool, fields.SWITCH]
+Networks = Annotated[
+    tuple[Annotated[Network, fields.named(parse_network)], ...], OneOrMany("an address")
+]
 
 NO_CONTENT: Final = frozenset({204, 205, 304})
 """Statuses whose answers have no content, RFC 9110 section 15."""
 
 REDIRECTS: Final = ("301", "302", "303", "307", "308")
 
-ROUTE_LATER: Final = frozenset(
-    {"allow", "deny", "auth", "forward_auth", "limit", "compress", "rewrite", "timeout"}
-)
-LATER_ACTIONS: Final = ("fastcgi", "scgi", "metrics", "health")
+ROUTE_LATER: Final = frozenset({"auth", "forward_auth", "limit", "compress", "rewrite", "timeout"})
+LATER_ACTIONS: Final = ("fastcgi", "scgi")
+_ALSO_AN_OPTION: Final = ("redirect", "respond")
+"""Beside these actions `status` is a number."""
 
 
 class HeaderChanges(Block):
@@ -61,6 +66,14 @@ class RouteOptions(Block):
     )
     headers: Annotated[HeaderChanges, fields.MAY_BE_BLANK] = default(
         {}, "Changes to the headers of the response."
+    )
+    allow: Networks = Field(
+        default=(),
+        description="Clients that are answered; left out, those of the site, else all.",
+    )
+    deny: Networks = Field(
+        default=(),
+        description="Clients that are refused (403); left out, those of the site, else none.",
     )
 
 
@@ -120,8 +133,17 @@ class CgiRoute(RouteOptions):
     )
 
 
+RequestTimeout = Annotated[float, fields.duration()] | None
+REQUEST_TIMEOUT: Final = Field(
+    default=None,
+    description="Seconds that a request may take; left out, workers.request_timeout.",
+)
+
+
 class ApplicationRoute(RouteOptions):
     """What applications that are imported into the workers have in common."""
+
+    later = ROUTE_LATER - {"timeout"}
 
     path: Annotated[tuple[Annotated[Path, fields.DIRECTORY], ...], OneOrMany("a directory")] = (
         Field(default=(), description="Directories in which modules are looked for first.")
@@ -129,6 +151,7 @@ class ApplicationRoute(RouteOptions):
     env: dict[Variable, Text] = default(
         {}, "Variables that are set before the application is imported."
     )
+    timeout: RequestTimeout = REQUEST_TIMEOUT
 
 
 class WsgiRoute(ApplicationRoute):
@@ -158,10 +181,12 @@ class PagesRoute(RouteOptions):
     """Python files that answer."""
 
     action = "pages"
+    later = ROUTE_LATER - {"timeout"}
 
     pages: Annotated[Path, fields.DIRECTORY] = required(
         "The directory of pages: files NAME.py that define application."
     )
+    timeout: RequestTimeout = REQUEST_TIMEOUT
 
 
 def _redirect_status(value: object) -> int:
@@ -200,10 +225,42 @@ class RespondRoute(RouteOptions):
         return status
 
 
+class StatusRoute(RouteOptions):
+    """What forkd is doing, as a page and as JSON."""
+
+    action = "status"
+
+    status: Annotated[Literal[True], fields.only_true()] = required("true.")
+
+
+class HealthRoute(RouteOptions):
+    """Whether this host is in service, for load balancers."""
+
+    action = "health"
+
+    health: Annotated[Literal[True], fields.only_true()] = required("true.")
+
+
+class MetricsRoute(RouteOptions):
+    """Figures for Prometheus."""
+
+    action = "metrics"
+
+    metrics: Annotated[Literal[True], fields.only_true()] = required("true.")
+
+
 def _tag(value: object) -> str:
     """The tag of a route's model. Angle brackets keep tags apart from keys in error locations."""
     keys = value if isinstance(value, dict) else vars(value)
-    return next(f"<{action}>" for action in ACTIONS if action in keys)
+    return f"<{_actions(keys)[0]}>"
+
+
+def _actions(keys: Container[str]) -> list[str]:
+    """The actions among the keys of a route."""
+    found = [action for action in ACTIONS if action in keys]
+    if any(action in found for action in _ALSO_AN_OPTION):
+        found = [action for action in found if action != "status"]
+    return found
 
 
 def _has_one_action(value: object) -> object:
@@ -212,23 +269,15 @@ def _has_one_action(value: object) -> object:
     expected = f"expected exactly one action of {', '.join(ACTIONS)}"
     if not isinstance(value, dict):
         raise ValueError(f"{expected}, in a mapping, not {describe(value)}")
-    found = [action for action in ACTIONS if action in value]
+    found = _actions(value)
     if len(found) == 1:
         return value
     if found:
         raise ValueError(f"{expected} (found {' and '.join(found)})")
-    if later := _later_action(value):
+    if later := next((action for action in LATER_ACTIONS if action in value), None):
         raise PydanticCustomError("later", "not served yet", {"key": later})
     near = next(filter(None, (nearest(str(key), ACTIONS) for key in value)), None)
     raise ValueError(f"{expected} (found none{f'; did you mean {near}?' if near else ''})")
-
-
-def _later_action(value: dict[str, object]) -> str | None:
-    """The action of the interface that this version lacks; `status: true` is one of them."""
-    named = next((action for action in LATER_ACTIONS if action in value), None)
-    if named is None and str(value.get("status")).lower() == "true":
-        return "status"
-    return named
 
 
 Route = (
@@ -239,6 +288,9 @@ Route = (
     | Annotated[PagesRoute, Tag("<pages>")]
     | Annotated[RedirectRoute, Tag("<redirect>")]
     | Annotated[RespondRoute, Tag("<respond>")]
+    | Annotated[StatusRoute, Tag("<status>")]
+    | Annotated[HealthRoute, Tag("<health>")]
+    | Annotated[MetricsRoute, Tag("<metrics>")]
 )
 
 _MODELS: Final = tuple(get_args(member)[0] for member in get_args(Route))

@@ -7,9 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from forkd.config.address import Address
-from forkd.config.model import Settings
-from forkd.config.routes import ApplicationRoute, HandlerRoute, PagesRoute, WsgiRoute
-from forkd.handlers.imports import load, offer_cgi_class, prepare, prepare_pages
+from forkd.config.settings import (
+    ApplicationRoute,
+    HandlerRoute,
+    MetricsRoute,
+    PagesRoute,
+    Settings,
+    WsgiRoute,
+)
+from forkd.handlers.imports import load, load_metrics, offer_cgi_class, prepare, prepare_pages
 from forkd.handlers.raw import HandlerClass, load_class
 
 Imported = Callable[[str], None]
@@ -49,6 +55,8 @@ def import_applications(settings: Settings, imported: Imported = _no_matter) -> 
                 import forkd.handlers.http_handler  # noqa: F401
 
                 found.routes[number, pattern] = load(route.handler, f"{key}.handler")
+            elif isinstance(route, MetricsRoute):
+                load_metrics(f"{key}.metrics")  # to be shared, where this is a template
             else:
                 continue
             imported(key)

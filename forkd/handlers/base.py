@@ -15,7 +15,9 @@ from forkd.loop.stream import FileRange
 from forkd.proto.http1.response import make_prefix
 
 if TYPE_CHECKING:
-    from forkd.config.routes import HeaderChanges
+    from forkd.config.settings import HeaderChanges
+    from forkd.figures.counting import RouteFigures
+    from forkd.handlers.clients import Clients
     from forkd.proto.http1.head import Head
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -147,17 +149,28 @@ class Exchange(Protocol):
         """Whether the head of the response has gone out."""
 
     @property
+    def over(self) -> bool:
+        """Whether the answer is, or will never be."""
+
+    @property
     def complete(self) -> bool:
         """Whether what is written now is thrown away: the answer has no body, or has all of it."""
 
-    def begin(self, status: int, reason: bytes, headers: Headers, length: int | None) -> None:
-        """Send the head. Without a length the body is chunked (HTTP/1.1) or ended by closing."""
+    def begin(
+        self, status: int, reason: bytes, headers: Headers, length: int | None, body: bytes = b""
+    ) -> None:
+        """Send the head. Without a length the body is chunked (HTTP/1.1) or ended by closing.
 
-    def begin_raw(self, status: int, data: bytes, length: int | None, closes: bool) -> None:
+        body: its beginning, which goes out with the head.
+        """
+
+    def begin_raw(
+        self, status: int, data: bytes, length: int | None, closes: bool, body: bytes = b""
+    ) -> None:
         """Send a head that is whole already, as it is; what is written then is sent as it is too.
 
         length: bytes of the body. Without one the body says itself where it ends, or `closes` and
-        ends with the connection.
+        ends with the connection. body: its beginning, which goes out with the head.
         """
 
     def close_after(self) -> None:
@@ -226,23 +239,28 @@ class Handler(Protocol):
 class Route:
     """A pattern of a site with its handler and the options that every route has."""
 
-    __slots__ = ("handler", "max_body", "methods", "pattern", "rules")
+    __slots__ = ("clients", "figures", "handler", "max_body", "methods", "pattern", "rules")
 
     def __init__(
         self,
         pattern: str,
         handler: Handler,
+        figures: RouteFigures,
         *,
         max_body: int,
         methods: frozenset[str] | None,
         rules: HeaderChanges | None,
+        clients: Clients | None = None,
     ) -> None:
         self.pattern = pattern
         self.handler = handler
+        self.figures = figures
         self.max_body = max_body
         self.methods = methods
         """What is allowed here; None: every method, known or not."""
         self.rules = rules
+        self.clients = clients
+        """Who is answered; None: everybody."""
 
 
 class Match:

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Sequence
 
-from forkd.config.routes import HeaderChanges
+from forkd.config.settings import HeaderChanges
 from forkd.handlers.base import Response, apply_rules
 from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.static_entry import Opener, Representation

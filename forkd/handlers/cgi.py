@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from functools import partial
 
-from forkd.config.routes import CgiRoute
+from forkd.config.settings import CgiRoute
 from forkd.handlers.base import Request, Response, make_response
 from forkd.handlers.cgi_job import CgiJob
 from forkd.handlers.cgi_scripts import Script, Unusable, check_program, find_script

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from enum import Enum, auto
 
-from forkd.config.routes import CgiRoute
+from forkd.config.settings import CgiRoute
 from forkd.errors import ProtocolError
 from forkd.handlers.base import PAUSE_ABOVE, Exchange
 from forkd.handlers.cgi_failures import exit_words, spawn_failure, spawn_status
@@ -23,6 +23,7 @@ from forkd.handlers.spool import Spool
 from forkd.loop.pipes import Sink, Source
 from forkd.loop.timers import NEVER, Timer
 from forkd.proto.cgi import ResponseParser
+from forkd.system.process_state import process_state
 
 log = logging.getLogger("forkd.cgi")
 
@@ -67,11 +68,16 @@ class CgiJob:
         self._stdout: Source | None = None
         self._stderr: Source | None = None
         self._spool: Spool | None = None
+        self._timeout_at = 0.0
+        """When the program has been waited for long enough. Monotonic seconds."""
+        self._is_slow = False
+        """Half of that time was over once; the log has said so."""
 
     # What the exchange says.
 
     def start(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        self._request = exchange.request
         self._loop = exchange.loop
         self._timer = Timer(self._on_timeout)
         self._log = ScriptLog(log, self._script, exchange.request.id)
@@ -208,7 +214,8 @@ class CgiJob:
         if self._life is _Life.ENDED:
             self._conclude()
         elif self._parser is not None and exchange is not None:
-            self._loop.timers.set(self._timer, self._loop.now + _END_GRACE_S)
+            self._timeout_at = self._loop.now + _END_GRACE_S
+            self._loop.timers.set(self._timer, self._timeout_at)
         else:
             self._progress()
 
@@ -250,10 +257,19 @@ class CgiJob:
             self._stdin is not None and self._stdin.idle
         )
         # Held back by the client, whose own deadline runs: this time is not the program's.
-        when = NEVER if held_back else self._loop.now + self._settings.timeout
-        self._loop.timers.set(self._timer, when)
+        patience = NEVER if held_back else self._settings.timeout
+        self._timeout_at = self._loop.now + patience
+        half = patience if self._is_slow else patience / 2
+        self._loop.timers.set(self._timer, self._loop.now + half)
 
-    def _on_timeout(self, _now: float) -> None:
+    def _on_timeout(self, now: float) -> None:
+        if now < self._timeout_at:
+            self._is_slow = True
+            self._log.warning(
+                f"slow: no progress for {self._settings.timeout / 2:g} s, {self._at()}"
+            )
+            self._loop.timers.set(self._timer, self._timeout_at)
+            return
         patience = f"no progress for {self._settings.timeout:g} s: terminated"
         exchange = self._exchange
         if exchange is None or exchange.complete:
@@ -266,6 +282,16 @@ class CgiJob:
         else:
             self._fail(504, patience)
         self._end_program()
+
+    def _at(self) -> str:
+        """What the program is at, and for whom."""
+        request, head = self._request, self._request.head
+        state = process_state(self._log.pid) if self._log.pid else None
+        return (
+            f"{state or 'not started yet'}: {head.method} {head.target.decode('latin-1')}, "
+            f"{self._loop.now - request.started:.1f} s after it came "
+            f"client={request.peer.address or 'unix:'} route={request.match.route.pattern}"
+        )
 
     def _conclude(self) -> None:
         """Program and output have both ended."""

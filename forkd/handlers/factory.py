@@ -8,22 +8,34 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import assert_never, cast
 
-from forkd.config.model import Settings, Site
-from forkd.config.routes import (
+from forkd.config.settings import (
     ApplicationRoute,
     CgiRoute,
     HandlerRoute,
+    HealthRoute,
+    MetricsRoute,
     PagesRoute,
     RedirectRoute,
     RespondRoute,
+    Settings,
+    Site,
     StaticRoute,
+    StatusRoute,
     WsgiRoute,
 )
-from forkd.config.routes import Route as AnyRoute
+from forkd.config.settings import (
+    Route as AnyRoute,
+)
 from forkd.errors import OperationError
+from forkd.figures.counting import Figures
+from forkd.figures.kinds import route_numbers
 from forkd.handlers.applications import Applications
+from forkd.handlers.asking import Master
 from forkd.handlers.base import Handler, Route
 from forkd.handlers.cgi import Cgi
+from forkd.handlers.clients import Clients
+from forkd.handlers.health import Health
+from forkd.handlers.imports import load_metrics
 from forkd.handlers.media_types import MediaTypes
 from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.pages import Pages
@@ -31,6 +43,7 @@ from forkd.handlers.programs import Launcher
 from forkd.handlers.respond import Redirect, Respond
 from forkd.handlers.routes import Router, SiteRoutes
 from forkd.handlers.static import Static
+from forkd.handlers.status import Status
 from forkd.handlers.wsgi import Application, Wsgi
 from forkd.loop.crew import Crew
 from forkd.system.credentials import current_user, denied_directory
@@ -45,6 +58,14 @@ class Services:
     environ: Mapping[str, str]
     files: OpenFiles
     crew: Crew
+    master: Master
+    """Who knows what forkd is doing."""
+    meter: Master
+    """Who knows all figures."""
+    figures: Figures
+    """What this process counts."""
+    is_leaving: Callable[[], bool]
+    """Whether load balancers should send requests elsewhere."""
 
 
 def build_router(settings: Settings, applications: Applications, services: Services) -> Router:
@@ -70,6 +91,7 @@ class _Builder:
         self._settings = settings
         self._applications = applications
         self._services = services
+        self._numbers = route_numbers(settings)
 
     @cached_property
     def _types(self) -> MediaTypes:
@@ -91,7 +113,12 @@ class _Builder:
             case WsgiRoute():
                 application = cast(Application, self._applications.routes[number, pattern])
                 handler = Wsgi(
-                    application, str(route.wsgi), route.headers, route.env, self._services.crew
+                    application,
+                    str(route.wsgi),
+                    route.headers,
+                    route.env,
+                    self._services.crew,
+                    self._settings.request_timeout(route),
                 )
             case HandlerRoute():
                 # Here, since http.server takes memory that most workers can do without.
@@ -105,15 +132,24 @@ class _Builder:
                     route.headers,
                     route.strip_prefix,
                     self._services.crew,
+                    self._settings.request_timeout(route),
                 )
             case PagesRoute():
                 key = f"sites.{number}.routes.{pattern}.pages"
                 _check_readable(str(route.pages), key, os.X_OK)
-                handler = Pages(route, key, self._services.crew)
+                timeout_s = self._settings.request_timeout(route)
+                handler = Pages(route, key, self._services.crew, timeout_s)
             case RedirectRoute():
                 handler = Redirect(route)
             case RespondRoute():
                 handler = Respond(route)
+            case HealthRoute():
+                handler = Health(route, self._services.is_leaving)
+            case StatusRoute():
+                handler = Status(route, self._services.master)
+            case MetricsRoute():
+                key = f"sites.{number}.routes.{pattern}.metrics"
+                handler = load_metrics(key)(route, self._services.meter)
             case _:
                 assert_never(route)
         methods = handler.methods
@@ -122,7 +158,16 @@ class _Builder:
             wanted = frozenset(route.methods)
             methods = wanted if methods is None else methods & wanted
         max_body = self._settings.max_body(site, route)
-        return Route(pattern, handler, max_body=max_body, methods=methods, rules=route.headers)
+        allow, deny = route.allow or site.allow, route.deny or site.deny
+        return Route(
+            pattern,
+            handler,
+            self._services.figures.route(self._numbers[number, pattern]),
+            max_body=max_body,
+            methods=methods,
+            rules=route.headers,
+            clients=Clients(allow, deny) if allow or deny else None,
+        )
 
 
 def _is_program(site: Site, routes: SiteRoutes, path: str) -> bool:

@@ -9,9 +9,13 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from forkd.config.targets import Target
 from forkd.errors import OperationError
+
+if TYPE_CHECKING:
+    from forkd.handlers.metrics import Metrics
 
 
 def prepare(paths: Iterable[Path], env: Mapping[str, str]) -> None:
@@ -45,6 +49,20 @@ def offer_cgi_class() -> None:
         from forkd.compat import CGIHTTPRequestHandler
 
         setattr(http.server, name, CGIHTTPRequestHandler)
+
+
+def load_metrics(key: str) -> type[Metrics]:
+    """What answers for the metrics. Raises OperationError; key: where it is written."""
+    try:
+        # Here, since what makes the text is an option, and takes 3 MB.
+        from forkd.handlers.metrics import Metrics
+    except ModuleNotFoundError as error:
+        if error.name != "prometheus_client":
+            raise
+        raise OperationError(
+            f"{key}: metrics needs prometheus_client: pip install 'forkd[metrics]'"
+        ) from None
+    return Metrics
 
 
 def load(target: Target, key: str) -> object:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from forkd.config.routes import HeaderChanges, PagesRoute
+from forkd.config.settings import HeaderChanges, PagesRoute
 from forkd.handlers.base import Match, Request, Response, make_response
 from forkd.handlers.files import Found, Refusal, locate
 from forkd.handlers.page_module import Application, Broken, Form, PageModule, Ready
@@ -20,6 +20,7 @@ from forkd.handlers.quoting import quote_path
 from forkd.handlers.respond import see
 from forkd.handlers.wsgi import FileWrapper, Wsgi, WsgiCall
 from forkd.loop.crew import Crew, Pace
+from forkd.loop.timers import NEVER
 from forkd.proto.http1.response import error_page
 
 log = logging.getLogger("forkd.pages")
@@ -47,12 +48,15 @@ class Pages:
 
     methods = None
 
-    def __init__(self, settings: PagesRoute, key: str, crew: Crew) -> None:
+    def __init__(
+        self, settings: PagesRoute, key: str, crew: Crew, timeout_s: float = NEVER
+    ) -> None:
         """key: where the route stands in the configuration."""
         self._rules = settings.headers
         self._root = os.fsencode(settings.pages)
         self._key = key
         self._crew = crew
+        self._timeout_s = timeout_s
         self._pages: dict[bytes, Page] = {}
 
     def answer(self, request: Request) -> Response | PageCall:
@@ -74,7 +78,7 @@ class Pages:
             if len(self._pages) >= _MOST_PAGES:
                 self._pages.clear()
             module = PageModule(self._root, path, self._key)
-            page = self._pages[path] = Page(module, self._rules, self._crew)
+            page = self._pages[path] = Page(module, self._rules, self._crew, self._timeout_s)
         return page
 
     def _without_page(self, request: Request) -> Response:
@@ -126,11 +130,13 @@ def _encode(path: str) -> bytes:
 class Page(Wsgi):
     """A page as an application. `application` is that of the version that was called last."""
 
-    def __init__(self, module: PageModule, rules: HeaderChanges, crew: Crew) -> None:
+    def __init__(
+        self, module: PageModule, rules: HeaderChanges, crew: Crew, timeout_s: float
+    ) -> None:
         super().__init__(_not_imported, module.file, rules, {}, crew)
         self.module = module
         self.rules = rules
-        self.pace = Pace()
+        self.pace = Pace(timeout_s)
 
 
 def _not_imported(_environ: object, _start_response: object) -> Iterable[bytes]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from forkd.config.model import Listen
+from forkd.config.settings import Listen
 from forkd.errors import OperationError
 from forkd.handlers.imports import load
 from forkd.handlers.pool_server import PoolServer

@@ -28,6 +28,10 @@ class RequestBody:
         self.ended = False
         self.failed = False
         """The rest will never come."""
+        self.pauses = 0
+        """How often its reader has begun to wait for more."""
+        self.is_awaited = False
+        """It is waiting now."""
         self._news = threading.Event()
 
     def feed(self, data: bytes) -> None:
@@ -72,10 +76,13 @@ class RequestBody:
 
     def wait(self, at: int) -> None:
         """Until there is more than `at`, or an end."""
+        self.pauses += 1
+        self.is_awaited = True
         while not self._has_more(at):
             self._news.clear()
             if not self._has_more(at):  # it may have come before the event was cleared
                 self._news.wait()
+        self.is_awaited = False
 
     def _has_more(self, at: int) -> bool:
         return self.size > at or self.ended or self.failed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forkd.config.routes import RedirectRoute, RespondRoute
+from forkd.config.settings import RedirectRoute, RespondRoute
 from forkd.handlers.base import KNOWN_METHODS, Request, Response, make_response
 from forkd.handlers.quoting import quote_path
 

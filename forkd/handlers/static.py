@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable
 
-from forkd.config.routes import StaticRoute
+from forkd.config.settings import StaticRoute
 from forkd.handlers import byteranges
 from forkd.handlers.base import KNOWN_METHODS, Exchange, Request, Response, make_response
 from forkd.handlers.files import Follow, Found, Refusal, locate, refusal

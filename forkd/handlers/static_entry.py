@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from forkd.config.routes import StaticRoute
+from forkd.config.settings import StaticRoute
 from forkd.handlers.base import Headers, Response, apply_rules
 from forkd.handlers.files import Follow, Found, locate, open_checked
 from forkd.handlers.media_types import MediaTypes, is_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from forkd.config.model import Settings
+from forkd.config.settings import Settings
 from forkd.system.credentials import Identity, resolve
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from forkd.errors import OperationError
@@ -26,13 +26,18 @@ Command = Callable[[dict[str, object], Reply], None]
 class ControlServer:
     """Listens on the control socket and calls the command that a client names."""
 
-    def __init__(self, loop: Loop, path: Path, commands: dict[str, Command]) -> None:
-        """Raises OperationError, also where another forkd answers there."""
+    def __init__(
+        self, loop: Loop, path: Path, commands: Mapping[str, Command], *, replaces: bool = False
+    ) -> None:
+        """replaces: another forkd that answers there is going to be replaced (`take_over`).
+
+        Raises OperationError, also where another forkd answers there.
+        """
         self._loop = loop
         self._path = path
         self._commands = commands
         self._sessions: set[_Session] = set()
-        if answers(str(path)):
+        if not replaces and answers(str(path)):
             raise OperationError(
                 f"forkd is already running: it answers on the control socket {path} "
                 f"(another instance needs its own `control`)"
@@ -43,7 +48,10 @@ class ControlServer:
             raise OperationError(
                 f"cannot make the directory {path.parent} of the control socket: {error.strerror}"
             ) from None
-        self._socket = listen_unix(str(path), 0o600, -1, -1)
+        # Until it takes over it listens in another place; the name is no longer than the other one.
+        self._here = path.with_name(f".{os.getpid()}") if replaces else path
+        self._socket = listen_unix(str(self._here), 0o600, -1, -1)
+        self._file = _identity(self._here)
         loop.watch(self._socket.fileno(), self._on_ready)
 
     def close(self) -> None:
@@ -52,10 +60,14 @@ class ControlServer:
             session.close()
         self._loop.forget(self._socket.fileno())
         self._socket.close()
-        try:
-            os.unlink(self._path)
-        except OSError:
-            pass
+        # Another master may have taken over the place.
+        if self._file == _identity(self._here):
+            os.unlink(self._here)
+
+    def take_over(self) -> None:
+        """From now on whoever connects to the control socket connects to this one."""
+        os.replace(self._here, self._path)
+        self._here = self._path
 
     def _on_ready(self, _mask: int) -> None:
         try:
@@ -64,6 +76,15 @@ class ControlServer:
             return
         sock.setblocking(False)
         self._sessions.add(_Session(self._loop, sock, self._commands, self._sessions.discard))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells one file from another; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class _Session(Stream):
@@ -75,7 +96,7 @@ class _Session(Stream):
         self,
         loop: Loop,
         sock: socket.socket,
-        commands: dict[str, Command],
+        commands: Mapping[str, Command],
         over: Callable[[_Session], None],
     ) -> None:
         super().__init__(loop, sock)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from forkd.master.lifecycle import Key, backoff_s
+
+log = logging.getLogger("forkd.master")
 
 
 class Failures:
@@ -24,6 +27,11 @@ class Failures:
         delay = backoff_s(self._counts[key])
         self._not_before[key] = now + delay
         return delay
+
+    def back_off(self, key: Key, reason: str, now: float) -> None:
+        """One more, and say so."""
+        delay = self.note(key, now)
+        log.error("%s; the next start is tried in %g s", reason, delay)
 
     def clear(self, key: Key) -> None:
         """A child of this pool has come up."""

@@ -8,7 +8,7 @@ rolling back and stopping are all the same step with another statement.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
@@ -21,10 +21,15 @@ BACKOFF_MOST_S = 30.0
 
 
 class State(Enum):
-    """The life of a child: STARTING -> READY -> DRAINING -> gone; a step may be skipped."""
+    """The life of a child: STARTING -> READY -> RETIRING -> DRAINING -> gone.
+
+    Steps may be skipped.
+    """
 
     STARTING = auto()
     READY = auto()
+    RETIRING = auto()
+    """It serves until another one has taken its place."""
     DRAINING = auto()
 
 
@@ -51,6 +56,11 @@ class Child:
     since: float
     deadline: float | None
     pressure: Pressure = Pressure.NONE
+
+    @property
+    def serves(self) -> bool:
+        """Whether it does the work of its pool, and is not about to leave."""
+        return self.state in (State.READY, State.RETIRING)
 
     def __str__(self) -> str:
         pid = f" pid {self.pid}" if self.pid is not None else ""
@@ -112,15 +122,29 @@ def plan(
             alive.setdefault((child.generation, child.pool), []).append(child)
     for key, members in alive.items():
         count = wanted.counts.get(key, 0)
-        # The youngest go first: they have learnt least.
-        actions += [Drain(child) for child in members[count:]]
+        actions += [Drain(child) for child in _surplus(members, count)]
         if now >= wanted.not_before.get(key, 0.0):
-            missing = count - len(members)
+            # Of those that retire one at a time is replaced, so that memory does not double.
+            retires = any(child.state is State.RETIRING for child in members)
+            missing = count + (1 if retires else 0) - len(members)
             if (parents := wanted.forked_by.get(key)) is None:
                 actions += [Start(*key)] * missing
             elif able := [child for child in alive.get(parents, ()) if _can_fork(child)]:
                 actions += [Start(*key, able[0])] * missing
     return actions
+
+
+def _surplus(members: Sequence[Child], count: int) -> list[Child]:
+    """Whom a pool of `count` can do without. members: those that do not drain, the oldest first."""
+    retiring = [child for child in members if child.state is State.RETIRING]
+    staying = [child for child in members if child.state is not State.RETIRING]
+    staying.sort(key=lambda child: child.state is State.STARTING)
+    serving = sum(child.serves for child in members)
+    # One that retires goes when as many as are wanted serve without it.
+    going = retiring[: max(0, serving - count)]
+    # Of the others the youngest go first: they have learnt least. The one more is a successor.
+    kept = count if len(going) == len(retiring) else min(count, len(staying))
+    return going + staying[kept:]
 
 
 def _can_fork(child: Child) -> bool:
@@ -129,7 +153,7 @@ def _can_fork(child: Child) -> bool:
 
 def _press(child: Child, hung: Mapping[int, float], now: float) -> Kill | None:
     """What to do about a child whose time is over."""
-    if child.pressure is Pressure.NONE and child.state is State.READY and child.slot in hung:
+    if child.pressure is Pressure.NONE and child.serves and child.slot in hung:
         # ABRT first: faulthandler prints the stacks.
         reason = f"its loop has stood still for {hung[child.slot]:.0f} s"
         return Kill(child, signal.SIGABRT, reason)
@@ -159,7 +183,16 @@ def ready(child: Child, now: float) -> Child:
     """The child has said READY. One that drains already stays what it is."""
     if child.state is not State.STARTING:
         return child
-    return replace(child, state=State.READY, since=now, deadline=None)
+    # One that has been sent a signal ends for that all the same.
+    deadline = None if child.pressure is Pressure.NONE else child.deadline
+    return replace(child, state=State.READY, since=now, deadline=deadline)
+
+
+def retire(child: Child, now: float) -> Child:
+    """The child has asked to be replaced. One that drains already, or never served, stays."""
+    if child.state is not State.READY:
+        return child
+    return replace(child, state=State.RETIRING, since=now)
 
 
 def backoff_s(failures: int) -> float:

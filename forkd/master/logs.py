@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from forkd.config.model import Settings
+from forkd.config.settings import Settings
 from forkd.errors import OperationError
 from forkd.logs.error import start_error_log
 from forkd.logs.files import LogFiles

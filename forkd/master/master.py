@@ -9,32 +9,44 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
-import time
 from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import partial
 
 from forkd.channel import Channel
 from forkd.child import Assignment, ChildMain, Kind, Pool
-from forkd.config.model import Settings
+from forkd.config.settings import Settings
 from forkd.errors import ForkdError, OperationError
 from forkd.loop.loop import Loop
 from forkd.loop.signals import Signals
 from forkd.loop.timers import NEVER, Timer
 from forkd.master import lifecycle, status
+from forkd.master.answers import Answers
+from forkd.master.commands import commands
+from forkd.master.comparison import compare
 from forkd.master.control import ControlServer, Reply
 from forkd.master.failures import Failures
+from forkd.master.fd_store import FdStore, split
+from forkd.master.figures import Figures
 from forkd.master.generation import WORKERS, Generation
+from forkd.master.inheritance import Inheritance
 from forkd.master.lifecycle import Child, State, Wanted
 from forkd.master.listeners import Listeners
 from forkd.master.logs import MasterLogs, warn_of_root
+from forkd.master.meter import Resizer
+from forkd.master.outage import Outage
 from forkd.master.pidfile import remove_pid_file, write_pid_file
+from forkd.master.reading import Load
 from forkd.master.reloader import Reloader
+from forkd.master.service import ServiceManager
+from forkd.master.signals import HANDLED, obey
+from forkd.master.stacks import Stacks
 from forkd.master.succession import Succession
 from forkd.master.supervisor import Death, Supervisor
-from forkd.scoreboard import Slot
+from forkd.master.upgrade import Predecessor, Upgrades
+from forkd.scoreboard import Service, Slot
 from forkd.system.process import adopt_orphans
-from forkd.system.systemd import Notifier
+from forkd.system.systemd import Given
 
 log = logging.getLogger("forkd.master")
 
@@ -42,11 +54,6 @@ _LOOK_S = 1.0
 """How often hung workers are looked for, and the service manager is told how things are."""
 
 _STOPPING = "forkd is stopping"
-
-_HANDLED = (
-    *(signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD),
-    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH),
-)
 
 
 class Mode(Enum):
@@ -64,36 +71,56 @@ class Master:
     def __init__(
         self,
         config: str,
-        load: Callable[[], Settings],
+        load: Load,
+        settings: Settings,
         mains: Mapping[Kind, ChildMain],
-        inherited: list[tuple[str, int]],
-        notifier: Notifier,
+        given: Given,
         on_ready: Callable[[], None],
+        heritage: Inheritance | None = None,
     ) -> None:
+        """settings: what load has given for the start; it is called again for each reload.
+
+        heritage: what the master has left that this one is to replace.
+        """
         self._config = config
-        self._notifier = notifier
+        self._load = load
+        self._given = given
         self._on_ready = on_ready
-        self._started_at = time.time()
         self._mode = Mode.STARTING
         self._failure: ForkdError | None = None
         """Why the start did not succeed."""
-        self._gone = status.Totals()
-        self._last_summary = ""
         self._failures = Failures()
-        self._succession = Succession()
+        self._resizer = Resizer()
+        self._succession = Succession(heritage.generation if heritage else 0)
+        self._predecessor = Predecessor(heritage.channel) if heritage else None
+        self._replaced = False
+        """Another master serves on the same listeners."""
         self._stop_replies: list[Reply] = []
         self._logs = MasterLogs()
-        self._listeners = Listeners(inherited)
+        units, stored = split(given.sockets)
+        lent = heritage.listeners if heritage else {}
+        self._store = FdStore(given.notifier, stored, given.store_limit, lent)
+        self._listeners = Listeners(units, lent, self._store)
+        self._loop = Loop()
+        self._manager = ServiceManager(
+            self._loop,
+            given,
+            lambda: self._figures.vitals(self._wanted().counts),
+            speaks=heritage is None,
+        )
+        if heritage is None:
+            self._store.speak(self._listeners)
         self._reloader = Reloader(
+            self._loop,
             config,
             load,
             self._succession,
             self._listeners,
             self._logs,
             self._failures,
+            self._soon,
             self._on_reload_ended,
         )
-        self._loop = Loop()
         self._supervisor = Supervisor(
             self._loop,
             mains,
@@ -103,26 +130,36 @@ class Master:
             self._on_child_ready,
             self._on_source_changed,
             self._soon,
+            lambda pid, status: self._upgrades.reaped(pid, status),
+            Answers(
+                self._loop,
+                {"status": lambda: self.status(), "metrics": lambda: self._figures.metrics()},
+            ).about,
         )
-        settings = load()
+        self._stacks = Stacks(self._loop, self._supervisor)
+        self._outage = Outage(
+            self._loop,
+            self._supervisor.scoreboard,
+            lambda: status.open_connections(self._supervisor),
+        )
+        self._figures = Figures(
+            config, self._supervisor, self._succession, self._listeners, self._outage
+        )
+        self._upgrades = Upgrades(self._loop, self._listeners, given.successor, self._on_replaced)
         self._logs.open(settings)
         self._control = ControlServer(
             self._loop,
             settings.control,
-            {
-                "status": self._command_status,
-                "reload": self._command_reload,
-                "stop": self._command_stop,
-                "reopen": self._command_reopen,
-            },
+            commands(self),
+            replaces=heritage is not None,
         )
         try:
             self._reloader.open(settings, [])
         except ForkdError:
             self._control.close()
             raise
-        self._signals = Signals(self._loop, self._on_signal)
-        self._signals.listen(_HANDLED)
+        self._signals = Signals(self._loop, partial(obey, self))
+        self._signals.listen(HANDLED)
 
     def run(self) -> int:
         """Serve until told to stop: 0 for every stop that was asked for.
@@ -131,6 +168,10 @@ class Master:
         """
         self._logs.use(self._succession.settings)
         warn_of_root(self._succession.settings)
+        for note in self._given.warnings:
+            log.warning("%s", note)
+        for level, note in self._store.notes:
+            log.log(level, "%s", note)
         for name in self._listeners.unused():
             log.warning("systemd passed a socket named %s that no `listen` takes", name)
         adopt_orphans()
@@ -182,39 +223,25 @@ class Master:
         counts = {} if stopping else self._succession.counts()
         patience = self._succession.settings.workers.shutdown_timeout
         forked_by = self._succession.forked_by()
-        return Wanted(counts, self._failures.not_before, stopping, patience, forked_by)
+        alone = stopping and not self._replaced
+        return Wanted(counts, self._failures.not_before, alone, patience, forked_by)
 
     def _tick(self, now: float) -> None:
+        if (live := self._succession.live) is not None and self._mode is not Mode.STOPPING:
+            workers = self._supervisor.workers(live.number)
+            # What waits while this host is out of service is to wait.
+            out = self._outage.service is Service.OUT
+            self._resizer.resize(live, workers, 0 if out else self._listeners.queued(), now)
         self._step()
-        if self._mode is Mode.RUNNING:
-            summary = status.summary(self._supervisor, self._gone)
-            if summary != self._last_summary:
-                self._last_summary = summary
-                self._notifier.status(summary)
+        self._manager.look(self._figures.summary(), self._supervisor.children.values(), now)
         self._loop.timers.set(self._ticker, now + _LOOK_S)
 
     # Generations.
 
     def _assign(self, number: int, pool: Pool, slot: Slot, channel: Channel) -> Assignment:
         generation = self._succession[number]
-        if pool.policy is None:
-            orders = {policy: pair.workers_end for policy, pair in generation.orders.items()}
-            listeners = self._listeners.chosen(generation.settings.listen)
-        else:
-            orders = {pool.policy: generation.orders[pool.policy].spawners_end}
-            listeners = ()
-        return Assignment(
-            pool=pool,
-            generation=number,
-            slot=slot,
-            settings=generation.settings,
-            master_pid=os.getpid(),
-            channel=channel,
-            listeners=listeners,
-            log_files=self._logs.files,
-            identity=generation.identity,
-            orders=orders,
-        )
+        listeners = self._listeners.chosen(generation.settings.listen)
+        return generation.assignment(pool, slot, channel, listeners, self._logs.files)
 
     def _commit(self) -> None:
         old, incoming = self._reloader.commit(self._loop.now)
@@ -223,6 +250,9 @@ class Master:
 
     def _announce_start(self, generation: Generation) -> None:
         settings = generation.settings
+        if self._predecessor is not None:
+            self._listeners.keep(settings.listen)
+            self._control.take_over()
         if settings.pid_file is not None:
             try:
                 write_pid_file(settings.pid_file, os.getpid())
@@ -234,6 +264,9 @@ class Master:
         count = generation.full()[WORKERS]
         log.info("%s is served on %s by %d workers", self._config, where, count)
         self._on_ready()
+        if self._predecessor is not None:
+            self._predecessor.serve_instead(self._loop, self._on_main_process)
+            self._predecessor = None
 
     def _abandon(self, reasons: list[str]) -> None:
         """The new generation has failed. Without an old one there is nothing to serve."""
@@ -251,9 +284,16 @@ class Master:
             self._reloader.wait(replies)
         else:
             self._mode = Mode.RELOADING
-            self._notifier.reloading()
+            self._manager.reloading()
             self._reloader.begin(live, replies)
             self._soon()
+
+    def compare(self, reply: Reply) -> None:
+        """Say what a reload would change."""
+        if self._succession.live is None:
+            reply({"ok": False, "reasons": ["forkd has not started yet"]})
+        else:
+            compare(self._loop, self._load, self._succession.settings, reply)
 
     def _on_source_changed(self, child: Child, path: str) -> None:
         """All workers tell of it: the first one that does, of those that serve, is heard."""
@@ -264,9 +304,11 @@ class Master:
 
     def _on_reload_ended(self, reason: str) -> None:
         self._mode = Mode.RUNNING
+        live, last = self._succession.live, self._reloader.last
+        if live is not None and last is not None:
+            self._figures.history.note_reload(last, live.number)
         # systemd waits for READY also after a reload that failed (sd_notify(3)).
-        summary = status.summary(self._supervisor, self._gone)
-        self._notifier.ready(f"The last reload failed: {reason}" if reason else summary)
+        self._manager.ready(self._figures.summary(), reason)
         if (waiting := self._reloader.take_waiting()) is not None:
             self._loop.call_soon(lambda: self.reload(waiting))
 
@@ -277,9 +319,8 @@ class Master:
         self._soon()
 
     def _on_death(self, death: Death) -> None:
+        self._figures.bury(death)
         child, succession = death.child, self._succession
-        if child.pool.kind is Kind.WORKER:
-            self._gone.add(self._supervisor.slot(child).read())
         incoming = succession.incoming
         if incoming is not None and child.generation == incoming.generation.number:
             self._abandon(list(death.reasons) or [str(death)])
@@ -288,16 +329,11 @@ class Master:
         elif not succession.is_current(child.generation):
             log.warning("%s", death)
         elif child.state is State.STARTING:
-            self._back_off((child.generation, child.pool), str(death))
+            self._failures.back_off((child.generation, child.pool), str(death), self._loop.now)
         else:
-            lost = "; what it was answering is lost" if child.pool.kind is Kind.WORKER else ""
-            log.error("%s: it is replaced%s", death, lost)
+            log.error("%s: it is replaced%s", death, death.loss(self._loop.now))
         succession.forget_gone(self._supervisor.children.values())
         self._soon()
-
-    def _back_off(self, key: lifecycle.Key, reason: str) -> None:
-        delay = self._failures.note(key, self._loop.now)
-        log.error("%s; the next start is tried in %g s", reason, delay)
 
     def _on_fork_failure(self, reason: str) -> None:
         live = self._succession.live
@@ -306,76 +342,102 @@ class Master:
             self._soon()
         elif live is not None:
             for pool in live.full():
-                self._back_off((live.number, pool), reason)
+                self._failures.back_off((live.number, pool), reason, self._loop.now)
+
+    # The next program.
+
+    def upgrade(self, replies: list[Reply]) -> None:
+        """Start the installed program in this one's place."""
+        live = self._succession.live
+        if self._mode is Mode.STOPPING:
+            self._upgrades.refuse(replies, [_STOPPING])
+        elif live is None or self._reloader.busy:
+            self._upgrades.refuse(replies, ["a reload is under way"])
+        else:
+            self._upgrades.begin(live.number, live.settings.workers.boot_timeout, replies)
+
+    def _on_replaced(self, pid: int) -> None:
+        """Another master serves on the same listeners."""
+        self._replaced = True
+        self._listeners.lend()
+        self._manager.hand_over(pid)
+        self._stop()
+
+    # The service manager.
+
+    def _on_main_process(self) -> None:
+        """The old master has told it of this one."""
+        self._manager.take_over(self._figures.summary())
+        self._store.speak(self._listeners)
 
     # Stopping.
 
+    @property
+    def stopping(self) -> bool:
+        return self._mode is Mode.STOPPING
+
+    def stop(self, replies: list[Reply]) -> None:
+        """Drain everybody, then leave; those who wait are told when nobody is left."""
+        self._stop_replies += replies
+        self._stop()
+
     def _stop(self) -> None:
-        """Drain everybody, then leave."""
         if self._mode is not Mode.STOPPING:
             self._mode = Mode.STOPPING
             self._reloader.refuse_all(_STOPPING)
-            self._notifier.stopping("Draining")
+            self._upgrades.give_up(_STOPPING)
+            self._manager.stopping("Draining")
             self._succession.retire_all()
             self._soon()
 
-    def _stop_at_once(self) -> None:
+    # What others ask for.
+
+    def stop_at_once(self) -> None:
+        """Leave without asking anybody."""
         self._mode = Mode.STOPPING
-        self._notifier.stopping("Stopping at once")
+        self._manager.stopping("Stopping at once")
         self._supervisor.kill_all()
         self._loop.stop()
 
-    # What others say.
+    def reap(self) -> None:
+        """Collect the children that have ended."""
+        self._supervisor.reap()
 
-    def _on_signal(self, number: signal.Signals) -> None:
-        match number:
-            case signal.SIGCHLD:
-                self._supervisor.reap()
-            case signal.SIGHUP:
-                log.info("SIGHUP: reloading %s", self._config)
-                self.reload([])
-            case signal.SIGINT if self._mode is Mode.STOPPING:
-                log.warning("SIGINT again: stopping at once")
-                self._stop_at_once()
-            case signal.SIGINT | signal.SIGTERM:
-                log.info("%s: draining, then goodbye", number.name)
-                self._stop()
-            case signal.SIGQUIT:
-                log.info("SIGQUIT: stopping at once")
-                self._stop_at_once()
-            case signal.SIGUSR1:
-                self._logs.reopen(self._supervisor.hand_out_log_files)
-            case signal.SIGTTIN | signal.SIGTTOU:
-                count = self._succession.adjust(1 if number is signal.SIGTTIN else -1)
-                log.info("%s: %d workers until the next reload", number.name, count)
-                self._soon()
-            case _:
-                log.warning("%s: not supported by this version of forkd", number.name)
+    def adjust(self, more: int) -> int:
+        """So many workers more or fewer until the next reload; how many that makes."""
+        count = self._succession.adjust(more)
+        self._soon()
+        return count
 
-    def _command_status(self, _request: dict[str, object], reply: Reply) -> None:
-        live = self._succession.live
-        listens = self._succession.settings.listen
-        protocols = {listen.address: listen.protocol for listen in listens}
-        reply(
-            {"ok": True, "state": self._mode.value, "generation": live.number if live else 0}
-            | status.about(self._config, self._started_at, self._reloader.last)
-            | status.figures(
-                self._supervisor, self._gone, self._listeners, protocols, time.monotonic()
-            )
-        )
+    def dismiss(self) -> None:
+        """Send all workers away until the next reload."""
+        self._succession.dismissed = True
+        self._soon()
 
-    def _command_reload(self, request: dict[str, object], reply: Reply) -> None:
-        if request.get("wait"):
-            self.reload([reply])
+    def status(self) -> dict[str, object]:
+        """What `forkd status` is told."""
+        return self._figures.status(self._state(), self._reloader.last)
+
+    def _state(self) -> str:
+        out = self._mode is Mode.RUNNING and self._outage.service is not Service.IN
+        return "draining" if out else self._mode.value
+
+    def stack(self, worker: object, reply: Reply) -> None:
+        """Tell what the threads of the worker in a slot are doing."""
+        self._stacks.show(worker, reply)
+
+    def drain(self, grace_s: float, replies: list[Reply]) -> None:
+        """Take this host out of service."""
+        if self._mode is Mode.STOPPING:
+            for reply in replies:
+                reply({"ok": False, "reasons": [_STOPPING]})
         else:
-            reply({"ok": True})
-            self.reload([])
+            self._outage.begin(grace_s, replies)
 
-    def _command_stop(self, _request: dict[str, object], reply: Reply) -> None:
-        log.info("stop: draining, then goodbye")
-        self._stop_replies.append(reply)
-        self._stop()
+    def undrain(self) -> None:
+        """Bring it back."""
+        self._outage.end()
 
-    def _command_reopen(self, _request: dict[str, object], reply: Reply) -> None:
-        reasons = self._logs.reopen(self._supervisor.hand_out_log_files)
-        reply({"ok": not reasons, "reasons": reasons})
+    def reopen(self) -> list[str]:
+        """Open the log files anew, everywhere; the reasons why that failed."""
+        return self._logs.reopen(self._supervisor.hand_out_log_files)

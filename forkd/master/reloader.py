@@ -11,20 +11,31 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from forkd.config.model import Settings
 from forkd.config.plan import plan_reload
+from forkd.config.settings import Settings
 from forkd.errors import ForkdError, OperationError
+from forkd.loop.loop import Loop
 from forkd.master.control import Reply
 from forkd.master.failures import Failures
 from forkd.master.generation import Generation
 from forkd.master.listeners import Listeners
 from forkd.master.logs import MasterLogs
+from forkd.master.reading import AwaitedReading, Load
 from forkd.master.status import LastReload
 from forkd.master.succession import Incoming, Succession
 
 log = logging.getLogger("forkd.master")
 
 _HANDOVER_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A reload whose file is being read."""
+
+    live: Generation
+    reading: AwaitedReading
+    replies: list[Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +52,36 @@ class Reloader:
 
     def __init__(
         self,
+        loop: Loop,
         config: str,
-        load: Callable[[], Settings],
+        load: Load,
         succession: Succession,
         listeners: Listeners,
         logs: MasterLogs,
         failures: Failures,
+        begun: Callable[[], None],
         ended: Callable[[str], None],
     ) -> None:
-        """`ended` is called when a transaction is over, with "" or the first reason it failed."""
+        """`begun` is called when a generation is on its way in; `ended` when a transaction is over,
+        with "" or the first reason it failed."""
+        self._loop = loop
         self._config = config
         self._load = load
         self._succession = succession
         self._listeners = listeners
         self._logs = logs
         self._failures = failures
+        self._begun = begun
         self._ended = ended
+        self._started: Started | None = None
         self._handover: Handover | None = None
         self._again: list[Reply] | None = None
         self.last: LastReload | None = None
 
     @property
     def busy(self) -> bool:
-        return self._succession.incoming is not None or self._handover is not None
+        under_way = (self._started, self._succession.incoming, self._handover)
+        return any(step is not None for step in under_way)
 
     @property
     def deadline(self) -> float | None:
@@ -75,7 +93,10 @@ class Reloader:
 
         Raises OperationError, with nothing left open.
         """
-        generation = Generation.open(self._succession.next_number(), settings)
+        live = self._succession.live
+        generation = Generation.open(
+            self._succession.next_number(), settings, live.workers if live else None
+        )
         try:
             opened = self._listeners.open(settings.listen, generation.identity)
         except OperationError:
@@ -93,15 +114,33 @@ class Reloader:
         return waiting
 
     def begin(self, live: Generation, replies: list[Reply]) -> None:
-        """Read the file and bring in what it says."""
+        """Read the file, in a process of its own, and then bring in what it says."""
         try:
-            settings = self._load()
+            reading = AwaitedReading(self._loop, self._load, self._on_read)
+        except OperationError as error:
+            self._fail(live, [str(error)], replies)
+        else:
+            self._started = Started(live, reading, replies)
+
+    def _on_read(self, found: Settings | ForkdError) -> None:
+        assert self._started is not None
+        live, replies = self._started.live, self._started.replies
+        self._started = None
+        if isinstance(found, ForkdError):
+            self._fail(live, str(found).splitlines(), replies)
+        else:
+            self._bring_in(live, found, replies)
+
+    def _bring_in(self, live: Generation, settings: Settings, replies: list[Reply]) -> None:
+        try:
             if refused := plan_reload(live.settings, settings).refused:
                 raise OperationError("\n".join(refused))
             self._logs.open(settings)
             self.open(settings, replies)
         except ForkdError as error:
             self._fail(live, str(error).splitlines(), replies)
+        else:
+            self._begun()
 
     def commit(self, now: float) -> tuple[Generation | None, Incoming]:
         """The new generation is complete: it serves, and the old one may go."""
@@ -131,9 +170,11 @@ class Reloader:
         """The new generation has failed. True where an old one serves on as if nothing had been."""
         incoming = self._succession.give_up()
         self._failures.forget_generation(incoming.generation.number)
-        self._listeners.close(incoming.opened)
         live = self._succession.live
         if live is not None:
+            # At the start they stay open until the master has left: where the service manager keeps
+            # them, the next start may succeed.
+            self._listeners.close(incoming.opened)
             self._fail(live, reasons, incoming.replies)
         return live is not None
 
@@ -142,7 +183,10 @@ class Reloader:
         waiting = [*(self._again or []), *(self._handover.replies if self._handover else [])]
         if self._succession.incoming is not None:
             waiting += self._succession.incoming.replies
-        self._handover = self._again = None
+        if self._started is not None:
+            self._started.reading.give_up()
+            waiting += self._started.replies
+        self._started = self._handover = self._again = None
         for reply in waiting:
             reply({"ok": False, "reasons": [reason]})
 

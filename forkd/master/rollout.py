@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from forkd.child import Kind, Pool
-from forkd.master.lifecycle import Child, State
+from forkd.master.lifecycle import Child
 
 
 class Phase(Enum):
@@ -42,7 +42,7 @@ class Rollout:
             return self
         ready: dict[tuple[int, Pool], int] = {}
         for child in children:
-            if child.state is State.READY:
+            if child.serves:
                 key = (child.generation, child.pool)
                 ready[key] = ready.get(key, 0) + 1
         if any(ready.get(key, 0) < count for key, count in self.counts().items()):

@@ -7,14 +7,18 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from forkd import __version__
 from forkd.child import Kind
 from forkd.config.address import Address
 from forkd.master.lifecycle import Child, State
 from forkd.master.supervisor import Supervisor
-from forkd.scoreboard import Counters
+from forkd.scoreboard import Counters, UnderWay
 from forkd.system.sockets import queue_length
+
+STALLED_AFTER_S: Final = 2.0
+"""A worker whose loop turns says so every second."""
 
 
 @dataclass(slots=True)
@@ -51,14 +55,6 @@ def workers(supervisor: Supervisor, now: float) -> list[dict[str, object]]:
 def _worker(supervisor: Supervisor, child: Child, now: float) -> dict[str, object]:
     slot = supervisor.slot(child)
     counters = slot.read()
-    request = None
-    fields = slot.read_request().split(b"\0")
-    if len(fields) == 5:
-        texts = [part.decode("utf-8", "replace") for part in fields]
-        names = ("id", "client", "method", "target", "route")
-        request = dict(zip(names, texts, strict=True)) | {
-            "since_s": round(max(0.0, now - counters.request_since), 3)
-        }
     return {
         "slot": child.slot,
         "pid": child.pid,
@@ -69,8 +65,31 @@ def _worker(supervisor: Supervisor, child: Child, now: float) -> dict[str, objec
         "threads_busy": counters.threads_busy,
         "threads_waiting": slot.read_waiting(),
         "since_s": round(now - child.since, 3),
+        "stalled_s": _stalled_s(child, counters, now),
         "memory_pss": slot.read_memory(),
-        "request": request,
+        "request": request_entry(slot.read_under_way(), now),
+    }
+
+
+def _stalled_s(child: Child, counters: Counters, now: float) -> float | None:
+    """For how long a worker that is past its start has given no sign of life; None: it has."""
+    silent = now - counters.tick
+    if child.state is State.STARTING or not counters.tick or silent < STALLED_AFTER_S:
+        return None
+    return round(silent, 3)
+
+
+def request_entry(found: UnderWay | None, now: float) -> dict[str, object] | None:
+    """A request under way; now: monotonic seconds."""
+    if found is None:
+        return None
+    return {
+        "id": found.id,
+        "client": found.client,
+        "method": found.method,
+        "target": found.target,
+        "route": found.route,
+        "since_s": round(max(0.0, now - found.since), 3),
     }
 
 
@@ -104,10 +123,19 @@ def _bound(address: Address, sock: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def open_connections(supervisor: Supervisor) -> int:
+    """How many connections the workers have."""
+    return sum(
+        supervisor.slot(child).read().open_connections
+        for child in supervisor.children.values()
+        if child.pool.kind is Kind.WORKER
+    )
+
+
 def summary(supervisor: Supervisor, gone: Totals) -> str:
     """One line for `systemctl status`."""
     living = [c for c in supervisor.children.values() if c.pool.kind is Kind.WORKER]
-    ready = sum(child.state is State.READY for child in living)
+    ready = sum(child.serves for child in living)
     draining = sum(child.state is State.DRAINING for child in living)
     connections = sum(supervisor.slot(child).read().open_connections for child in living)
     leaving = f" ({draining} draining)" if draining else ""

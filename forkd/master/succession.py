@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from forkd.config.address import Address
-from forkd.config.model import Settings
+from forkd.config.settings import Settings
 from forkd.master.control import Reply
 from forkd.master.generation import TEMPLATES, WORKERS, Generation
 from forkd.master.lifecycle import Child, Key
@@ -27,12 +27,15 @@ class Incoming:
 class Succession:
     """At most one generation serves and at most one is coming."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_number: int = 0) -> None:
+        """last_number: of the last generation of a master that this one replaces."""
         self.live: Generation | None = None
         self.incoming: Incoming | None = None
         self._known: dict[int, Generation] = {}
         """Those above, and those whose children are still draining."""
-        self._last_number = 0
+        self._last_number = last_number
+        self.dismissed = False
+        """The workers are to leave and none is to come, until the next reload."""
         self.adjustment = 0
         """By how much the number of workers differs from the configuration's, until a reload."""
 
@@ -68,7 +71,7 @@ class Succession:
         assert self.incoming is not None
         incoming, old = self.incoming, self.live
         self.live, self.incoming = incoming.generation, None
-        self.adjustment = 0
+        self.adjustment, self.dismissed = 0, False
         if old is not None:
             old.retire()
         return old, incoming
@@ -105,6 +108,7 @@ class Succession:
         if self.live is None:
             return 0
         full = self.live.full()[WORKERS]
+        self.dismissed = False
         self.adjustment = max(1 - full, self.adjustment + more)
         return full + self.adjustment
 
@@ -118,8 +122,9 @@ class Succession:
         counts: dict[Key, int] = {}
         if self.live is not None:
             for pool, count in self.live.full().items():
-                more = self.adjustment if pool == WORKERS else 0
-                counts[self.live.number, pool] = count + more
+                if pool == WORKERS:
+                    count = 0 if self.dismissed else count + self.adjustment
+                counts[self.live.number, pool] = count
         if self.incoming is not None:
             counts |= self.incoming.rollout.counts()
         return counts

@@ -15,7 +15,8 @@ from forkd.errors import OperationError
 from forkd.loop.loop import Loop
 from forkd.master import lifecycle
 from forkd.master.lifecycle import Child, Drain, Kill, Start, State, Wanted
-from forkd.scoreboard import Scoreboard, Slot
+from forkd.scoreboard import Scoreboard, Slot, UnderWay
+from forkd.system.stacks import stacks_file
 
 log = logging.getLogger("forkd.master")
 
@@ -30,23 +31,66 @@ class Death:
     """What the child itself said before it left."""
     killed_for: str
     """Why we killed it, where we did."""
+    doing: UnderWay | None
+    """The request that it had been answering for longest."""
 
     @property
     def was_asked(self) -> bool:
         """It was to leave, and left in order."""
         return self.child.state is State.DRAINING and self.status == 0
 
-    def __str__(self) -> str:
+    @property
+    def reason(self) -> str:
+        """What a person would say of it, without its name."""
         if self.killed_for:
-            return f"{self.child} was killed: {self.killed_for}"
+            return f"was killed: {self.killed_for}"
         if self.reasons:
             return "; ".join(self.reasons)
         if self.child.pid is None:
-            return f"{self.child} was not forked by its template"
+            return "was not forked by its template"
         code = os.waitstatus_to_exitcode(self.status)
         if code < 0:
-            return f"{self.child} died by signal {-code} ({signal.Signals(-code).name})"
-        return f"{self.child} left with exit status {code}"
+            return f"died by signal {-code} ({_signal_name(-code)})"
+        return f"left with exit status {code}"
+
+    @property
+    def cause(self) -> str:
+        """The reason in a word or two, of which there are only so many."""
+        if self.killed_for:
+            match self.child.state:
+                case State.STARTING:
+                    return "boot_timeout"
+                case State.DRAINING:
+                    return "shutdown_timeout"
+                case _:
+                    return "hang_timeout"
+        if self.reasons or self.child.pid is None:
+            return "failed to start"
+        code = os.waitstatus_to_exitcode(self.status)
+        return _signal_name(-code) if code < 0 else f"exit {code}"
+
+    def loss(self, now: float) -> str:
+        """What went with it, for the end of a line; now: monotonic seconds."""
+        if self.child.pool.kind is not Kind.WORKER:
+            return ""
+        if (one := self.doing) is None:
+            return "; it was answering nothing"
+        return (
+            f"; what it was answering is lost: {one.method} {one.target} of {one.client} "
+            f"for {now - one.since:.1f} s, id={one.id}, route {one.route}"
+        )
+
+    def __str__(self) -> str:
+        # What a child says of itself names what it is about.
+        told = self.reasons and not self.killed_for
+        return self.reason if told else f"{self.child} {self.reason}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # one of the real-time signals, most of which have no name
 
 
 class Supervisor:
@@ -62,7 +106,13 @@ class Supervisor:
         came_up: Callable[[Child], None],
         source_changed: Callable[[Child, str], None],
         changed: Callable[[], None],
+        stranger_died: Callable[[int, int], None],
+        answer: Callable[[str], bytes],
     ) -> None:
+        """stranger_died: told of the pid and status of a child that is not in the table.
+
+        answer: what a child is told that asks about a topic.
+        """
         self._loop = loop
         self._mains = mains
         self._assign = assign
@@ -71,7 +121,11 @@ class Supervisor:
         self._came_up = came_up
         self._source_changed = source_changed
         self._changed = changed
+        self._stranger_died = stranger_died
+        self._answer = answer
         self._channels: dict[int, Channel] = {}
+        self._stacks: dict[int, int] = {}
+        """By slot the file that a worker writes its stacks into."""
         self._deaf: set[int] = set()
         """Slots whose channel has ended."""
         self._reasons: dict[int, tuple[str, ...]] = {}
@@ -125,6 +179,8 @@ class Supervisor:
                 child = self._of_pid(pid)
             if child is not None:
                 self._bury(child.slot, status)
+            else:
+                self._stranger_died(pid, status)
 
     def _of_pid(self, pid: int) -> Child | None:
         return next((child for child in self.children.values() if child.pid == pid), None)
@@ -147,6 +203,22 @@ class Supervisor:
         for channel in self._channels.values():
             channel.say(Word.REOPEN, files.keys(), files.values())
 
+    def workers(self, generation: int) -> list[tuple[Child, Slot]]:
+        """The workers of a generation, whatever they are at."""
+        return [
+            (child, self.slot(child))
+            for child in self.children.values()
+            if child.pool.kind is Kind.WORKER and child.generation == generation
+        ]
+
+    def ask_for_stacks(self, child: Child) -> None:
+        """Have a worker that hears write its stacks."""
+        self._channels[child.slot].say(Word.STACKS)
+
+    def stacks_of(self, child: Child) -> int:
+        """The file that this worker writes its stacks into."""
+        return self._stacks[child.slot]
+
     def slot(self, child: Child) -> Slot:
         return self.scoreboard.slots[child.slot]
 
@@ -154,7 +226,7 @@ class Supervisor:
         """Slots of children whose loop has not turned for longer than they may, with seconds."""
         hung = {}
         for child in self.children.values():
-            if child.pool.kind is not Kind.SPAWNER and child.state is State.READY:
+            if child.pool.kind is not Kind.SPAWNER and child.serves:
                 silent = self._loop.now - self.slot(child).read().tick
                 if silent > self._hang_timeout_s(child.generation):
                     hung[child.slot] = silent
@@ -166,9 +238,13 @@ class Supervisor:
         ours, theirs = channel_pair()
         assignment = self._assign(order.generation, order.pool, slot, theirs)
         try:
+            if order.pool.kind is Kind.WORKER:
+                self._stacks[slot.number] = stacks = stacks_file()
+                assignment = replace(assignment, stacks=stacks)
             pid = self._fork(order, assignment)
         except OSError as error:
             ours.close()
+            self._close_stacks(slot.number)
             self._give_slot_back(slot.number)
             raise OperationError(f"cannot fork: {error.strerror}") from None
         finally:
@@ -187,7 +263,9 @@ class Supervisor:
             return fork_child(self._mains[order.pool.kind], assignment)
         channel = self._channels[order.parent.slot]
         # A template that does not hear is about to die, or stands still: either is found out.
-        channel.say(Word.FORK, [str(assignment.slot.number)], [assignment.channel.fd])
+        assert assignment.stacks is not None, "only workers are forked by a template"
+        descriptors = [assignment.channel.fd, assignment.stacks]
+        channel.say(Word.FORK, [str(assignment.slot.number)], descriptors)
         return None
 
     def _on_channel(self, slot: int) -> None:
@@ -213,6 +291,12 @@ class Supervisor:
         elif said.word is Word.DRAINING:
             self.leaving.discard(slot)
             self._changed()
+        elif said.word is Word.RETIRE:
+            log.info("%s is replaced in order: %s", self.children[slot], " ".join(said.fields))
+            self.children[slot] = lifecycle.retire(self.children[slot], self._loop.now)
+            self._changed()
+        elif said.word is Word.ASK:
+            channel.tell(said.fields[0], self._answer(said.fields[0]))
         elif said.word is Word.FAILED:
             self._reasons[slot] = said.fields
         elif said.word is Word.CHANGED:
@@ -229,12 +313,14 @@ class Supervisor:
         self._deaf.discard(slot)
         channel.close()
         del self._channels[slot]
+        self._close_stacks(slot)
         self.leaving.discard(slot)
         child = self.children.pop(slot)
+        doing = self.slot(child).read_under_way()
         self._give_slot_back(child.slot)
         reasons = self._reasons.pop(slot, ())
         killed_for = self._killed_for.pop(slot, "")
-        self._died(Death(child, status, reasons, killed_for))
+        self._died(Death(child, status, reasons, killed_for, doing))
 
     @staticmethod
     def _last_words(channel: Channel) -> tuple[str, ...] | None:
@@ -245,6 +331,11 @@ class Supervisor:
         if said is None:
             return None
         return said.fields if said.word is Word.FAILED else ()
+
+    def _close_stacks(self, slot: int) -> None:
+        descriptor = self._stacks.pop(slot, None)
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _take_slot(self) -> int:
         if not self._free_slots:

@@ -29,6 +29,7 @@ class Connection(Stream):
     """
 
     __slots__ = (
+        "_begun",
         "_client",
         "_closing",
         "_discarded",
@@ -45,6 +46,7 @@ class Connection(Stream):
         "_unlogged",
         "_untaken",
         "body_pending",
+        "figures",
         "head",
         "reader",
     )
@@ -63,6 +65,8 @@ class Connection(Stream):
         self._head_of = 0
         """Which request the deadline of a head is for, counted from 0."""
         self._serving = False
+        self._begun = 0.0
+        """When the first byte of the request came that is not answered yet; 0 for none."""
         self._closing = False
         """The answer under way is the last one."""
         self._half_closed = False
@@ -77,6 +81,8 @@ class Connection(Stream):
         """Of the request being answered, as it came."""
         self.body_pending = False
         """Some of its body has not been read yet."""
+        self.figures = server.figures.unrouted
+        """Of the route that answers the request."""
         server.connections.add(self)
         server.tally.connections += 1
         server.loop.timers.set(self, server.loop.now + server.limits.header_timeout)
@@ -119,7 +125,15 @@ class Connection(Stream):
             self._serve_pending()
 
     def _record(self, status: int, length: int) -> None:
-        self._server.record(self._log_beginning, self.head, status, max(0, length))
+        head = self.head
+        loop = self.loop
+        took = loop.read_clock() - (self._begun or loop.now)
+        self._begun = 0.0
+        if head is None:
+            self._server.figures.unrouted.count("", status, took)
+        else:
+            self.figures.count(head.method, status, took)
+        self._server.record(self._log_beginning, head, status, max(0, length))
 
     def _record_unlogged(self) -> None:
         """The answer has been taken, or the rest of it never will be."""

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from forkd.config.model import Limits
+from forkd.config.settings import Limits
+from forkd.figures.counting import Figures, RouteFigures
 from forkd.handlers.base import Request, Response, make_response
 from forkd.handlers.routes import Router
 from forkd.logs.access import AccessLog
@@ -58,9 +59,13 @@ class Ready:
     given before anything but the bytes of the request has been looked at.
     """
 
-    __slots__ = ("head", "length", "log_ending", "repeatable", "response")
+    __slots__ = ("cell", "figures", "head", "length", "log_ending", "repeatable", "response")
 
-    def __init__(self, head: Head, response: Response, log_ending: bytes) -> None:
+    def __init__(
+        self, head: Head, response: Response, log_ending: bytes, figures: RouteFigures
+    ) -> None:
+        self.figures = figures
+        self.cell = figures.cell_at_once(head.method, response.status)
         self.head = head
         self.response = response
         self.length = response.length
@@ -87,8 +92,14 @@ class Server:
     """Settings, routes, logs and counters, and the set of open connections."""
 
     def __init__(
-        self, loop: Loop, limits: Limits, router: Router, access_log: AccessLog | None
+        self,
+        loop: Loop,
+        limits: Limits,
+        router: Router,
+        access_log: AccessLog | None,
+        figures: Figures,
     ) -> None:
+        """figures: in which the routes of the router are counted, too."""
         self.loop = loop
         self.limits = limits
         self.head_limits = HeadLimits(
@@ -96,6 +107,7 @@ class Server:
         )
         self.router = router
         self.access_log = access_log
+        self.figures = figures
         self.clock = Clock(loop.now)
         self.ready: dict[bytes, Ready] = {}
         """Answers that may be given again to the same bytes, as long as they are fresh."""
@@ -113,11 +125,11 @@ class Server:
         """Called when a connection has closed: listeners that were paused may go on."""
         self._error_pages: dict[int, Response] = {}
 
-    def remember(self, head: Head, response: Response) -> None:
-        """Keep an answer for the next request that is the same."""
+    def remember(self, head: Head, response: Response, figures: RouteFigures) -> None:
+        """Keep an answer for the next request that is the same. figures: of its route."""
         if head.raw in self.memo:  # and forgotten with it
             log_ending = self._log_ending(head, response.status, response.length)
-            self.ready[head.raw] = Ready(head, response, log_ending)
+            self.ready[head.raw] = Ready(head, response, log_ending, figures)
 
     def error(self, status: int) -> Response:
         """The page for a status, made once."""
@@ -152,6 +164,12 @@ class Server:
         self.idle_until = self.loop.now + idle_s
         for connection in list(self.connections):
             connection.drain()
+
+    def serve_on(self) -> None:
+        """After `drain`: keep connections again."""
+        self.draining = False
+        self.last_request = self.limits.keepalive_requests or sys.maxsize
+        self.idle_until = NEVER
 
     def abandon(self) -> int:
         """Close every connection now; the number of requests that were under way."""

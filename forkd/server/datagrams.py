@@ -47,6 +47,16 @@ class Datagrams:
         self._resume_timer = Timer(self._look_again)
         self._listening = False
         self._closed = False
+        self._held = False
+        self._resume()
+
+    def hold(self) -> None:
+        """Receive nothing until `release`: this host is out of service."""
+        self._held = True
+        self._pause()
+
+    def release(self) -> None:
+        self._held = False
         self._resume()
 
     def close(self, last: bool) -> None:
@@ -59,13 +69,15 @@ class Datagrams:
             return
         self._pause()
         self._closed = True
-        left = _AT_LAST if last else _AT_ONCE
+        left = _AT_LAST if last else (0 if self._held else _AT_ONCE)
         while left and self._receive():
             left -= 1
         self._loop.timers.remove(self._resume_timer)
         self._sock.close()
 
     def _resume(self) -> None:
+        if self._listening or self._closed or self._held:
+            return
         # EXCLUSIVE: a datagram wakes one worker, not all of them (epoll_ctl(2)).
         self._loop.watch(self._sock.fileno(), self._on_ready, READABLE | EXCLUSIVE)
         self._listening = True

@@ -45,9 +45,17 @@ def dispatch(
     """Find the route and its handler, and have the connection send or start the answer."""
     match = server.router.find(head.host, head.path)
     if match is None:
+        connection.figures = server.figures.unrouted
         connection.respond(route_missing(server, head))
         return
     route = match.route
+    connection.figures = route.figures
+    if route.clients is not None and not route.clients.welcome(peer.address):
+        log.info(
+            "client %s: refused by allow and deny of %s", peer.address or "unix:", route.pattern
+        )
+        connection.respond(server.error(403))
+        return
     allowed = route.methods
     if allowed is not None and head.method not in allowed:
         connection.respond(refuse_method(server, head.method, allowed))
@@ -61,8 +69,10 @@ def dispatch(
     request = Request(head, match, peer, started, redirects)
     answer, file = _ask(server, request)
     if isinstance(answer, Response):
-        if answer.fresh_until > started and not head.has_body:
-            server.remember(head, answer)
+        if answer.fresh_until > started and not head.has_body and route.clients is None:
+            # What is remembered is given to whoever sends the same bytes, before anybody looks at
+            # the client: so nothing is, where that matters.
+            server.remember(head, answer, route.figures)
         connection.respond(answer, file)
     else:
         connection.start(request, answer)

@@ -53,10 +53,11 @@ class Listener:
         self._resume_timer = Timer(lambda _now: self.resume())
         self._listening = False
         self._closed = False
+        self._held = False
         self.resume()
 
     def resume(self) -> None:
-        if not self._listening and not self._closed:
+        if not (self._listening or self._closed or self._held):
             # EXCLUSIVE: a new connection wakes one worker, not all of them (epoll_ctl(2)).
             self._loop.watch(self._sock.fileno(), self._on_ready, READABLE | EXCLUSIVE)
             self._listening = True
@@ -66,6 +67,15 @@ class Listener:
         if self._listening:
             self._loop.forget(self._sock.fileno())
             self._listening = False
+
+    def hold(self) -> None:
+        """Accept nothing until `release`, whoever resumes: this host is out of service."""
+        self._held = True
+        self.pause()
+
+    def release(self) -> None:
+        self._held = False
+        self.resume()
 
     def close(self, last: bool) -> None:
         """Close this process's copy; the master's keeps the queue.
@@ -77,7 +87,7 @@ class Listener:
             return
         self.pause()
         self._closed = True
-        left = _QUEUE if last else _AT_ONCE
+        left = _QUEUE if last else (0 if self._held else _AT_ONCE)
         while left and self._accept():
             left -= 1
         self._loop.timers.remove(self._resume_timer)

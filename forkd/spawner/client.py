@@ -45,6 +45,11 @@ class SpawnerClient:
         """Whether a program is under way."""
         return bool(self._orders_open)
 
+    @property
+    def running(self) -> int:
+        """Programs under way, without those that wait for a spawner."""
+        return len(self._orders_open) - len(self._waiting)
+
     def launch(
         self, program: Program, descriptors: tuple[int, int, int], watcher: Watcher
     ) -> Order:

@@ -15,6 +15,9 @@ _BACKLOG = 4096
 
 _TCP_INFO_UNACKED_OFFSET = 24
 """struct tcp_info (linux/tcp.h): eight bytes of state, then rto, ato, snd_mss, rcv_mss, unacked."""
+_TCP_INFO_LAST_DATA_RECV_OFFSET = 52
+"""Behind that: sacked, lost, retrans, fackets, last_data_sent, last_ack_sent, last_data_recv."""
+_LAST_DATA_RECV = struct.Struct(f"={_TCP_INFO_LAST_DATA_RECV_OFFSET}xI")
 
 
 def listen_tcp(host: str, port: int) -> socket.socket:
@@ -166,3 +169,12 @@ def queue_length(sock: socket.socket) -> int | None:
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64)
     (length,) = struct.unpack_from("I", info, _TCP_INFO_UNACKED_OFFSET)
     return int(length)
+
+
+def seconds_since_data(sock: socket.socket) -> float:
+    """How long ago a TCP connection received its last data or, where it has none, came about.
+
+    In whole milliseconds, as fine as the kernel's own clock ticks (CONFIG_HZ). Raises OSError.
+    """
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECV.size)
+    return int(_LAST_DATA_RECV.unpack(info)[0]) / 1000

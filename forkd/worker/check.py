@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 
 from forkd.child import reason_of
-from forkd.config.model import Settings
+from forkd.config.settings import Settings
+from forkd.figures.counting import Figures
 from forkd.handlers.applications import import_applications
+from forkd.handlers.asking import Listener
 from forkd.handlers.factory import Services, build_router
 from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.programs import Program, Running, Watcher
@@ -28,6 +30,15 @@ class _NoLauncher:
         raise AssertionError("a check starts no programs")
 
 
+class _NoMaster:
+    """The same."""
+
+    def ask(self, listener: Listener) -> None:  # noqa: ARG002
+        raise AssertionError("a check asks nothing")
+
+    def forget(self, listener: Listener) -> None: ...
+
+
 def check_as_worker(settings: Settings, identity: Identity | None) -> list[str]:
     """Build all handlers as the workers' user; the reasons why that fails, none where it works."""
     try:
@@ -35,7 +46,16 @@ def check_as_worker(settings: Settings, identity: Identity | None) -> list[str]:
             assume(identity)
         loop = Loop()
         files, crew = OpenFiles(loop.timers), Crew(loop, settings.workers.threads)
-        services = Services(lambda _policy: _NoLauncher(), os.environ, files, crew)
+        services = Services(
+            lambda _policy: _NoLauncher(),
+            os.environ,
+            files,
+            crew,
+            master=_NoMaster(),
+            meter=_NoMaster(),
+            figures=Figures(),
+            is_leaving=lambda: False,
+        )
         share = settings.workers.preload
         applications = (import_for_sharing if share else import_applications)(settings)
         build_router(settings, applications, services)

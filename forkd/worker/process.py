@@ -9,27 +9,36 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 
 from forkd.channel import Word
 from forkd.child import Assignment, SpawnPolicy, adopt_log_files, enter, reason_of, refuse_to_start
+from forkd.figures.counting import Figures
 from forkd.handlers.applications import Applications, has_applications, import_applications
 from forkd.handlers.base import Peer
 from forkd.handlers.factory import Services, build_router
 from forkd.handlers.open_files import OpenFiles
+from forkd.handlers.overdue import Overseer
 from forkd.handlers.programs import Launcher
 from forkd.logs.access import FLUSH_AFTER_S, FORMATS, AccessLog
+from forkd.logs.files import write_whole
 from forkd.loop.crew import Crew
 from forkd.loop.loop import Loop
 from forkd.loop.signals import Signals
 from forkd.loop.timers import Timer
+from forkd.scoreboard import Service
 from forkd.server.context import Server
 from forkd.server.datagrams import Datagrams
 from forkd.server.http import HttpConnection
 from forkd.server.listener import Accepted, Listener
+from forkd.server.queue_time import QueueTime
 from forkd.spawner.client import SpawnerClient
 from forkd.system.process import raise_descriptor_limit
 from forkd.worker.protocols import Protocols
+from forkd.worker.questions import Questions
 from forkd.worker.report import Report
+from forkd.worker.service import ServiceWatch
+from forkd.worker.threads import describe_threads
 from forkd.worker.watch import SourceWatch, imported_sources
 
 log = logging.getLogger("forkd.worker")
@@ -55,19 +64,44 @@ class Worker:
         }
         self.crew = Crew(self.loop, settings.workers.threads)
         files = OpenFiles(self.loop.timers)
-        services = Services(self._launcher, os.environ, files, self.crew)
+        self._questions = {
+            topic: Questions(self.loop, assignment.channel, topic)
+            for topic in ("status", "metrics")
+        }
+        figures = Figures()
+        services = Services(
+            self._launcher,
+            os.environ,
+            files,
+            self.crew,
+            master=self._questions["status"],
+            meter=self._questions["metrics"],
+            figures=figures,
+            is_leaving=self._is_leaving,
+        )
         if applications is None:
             applications = import_applications(settings)
         router = build_router(settings, applications, services)
         self._classes = applications.listeners
         self._access_log = self._open_access_log()
-        self._server = Server(self.loop, settings.limits, router, self._access_log)
+        self._server = Server(self.loop, settings.limits, router, self._access_log, figures)
         self._server.on_closed = self._on_closed
+        self._queue_time = QueueTime(figures)
         self._protocols = Protocols(self._server, self.crew)
-        hang_timeout = settings.workers.hang_timeout
-        self._report = Report(assignment.slot, self._server, self.crew, hang_timeout)
+        self._report = Report(
+            assignment.slot,
+            self._server,
+            self.crew,
+            settings.workers,
+            self._running_programs,
+            self._retire,
+        )
+        if timeouts := settings.request_timeouts:
+            Overseer(self.loop, self.crew, min(timeouts), self._retire)
         self._stop_timer = Timer(self._on_patience_over)
         self._draining = False
+        self._stopping = False
+        """Draining, and nobody takes over."""
         self._listeners: list[Listener] = []
         self._datagrams: list[Datagrams] = []
 
@@ -91,10 +125,17 @@ class Worker:
                 if handler is None
                 else self._protocols.acceptor(sock, str(address), handler)
             )
-            self._listeners.append(Listener(self.loop, sock, self._counted(accepted), shared))
+            accepted = self._counted(accepted, sock.family != socket.AF_UNIX)
+            self._listeners.append(Listener(self.loop, sock, accepted, shared))
+        ServiceWatch(
+            self.loop, self._assignment.slot, self._go_out_of_service, self._come_back_into_service
+        )
 
     def _launcher(self, no_new_privileges: bool) -> Launcher:
         return self._launchers[SpawnPolicy(no_new_privileges)]
+
+    def _running_programs(self) -> int:
+        return sum(launcher.running for launcher in self._launchers.values())
 
     def _open_access_log(self) -> AccessLog | None:
         settings = self._settings.log.access
@@ -138,11 +179,14 @@ class Worker:
 
         return accept
 
-    def _counted(self, accepted: Accepted) -> Accepted:
+    def _counted(self, accepted: Accepted, is_tcp: bool) -> Accepted:
         """The same, but with as many connections as are allowed no listener goes on."""
         connections, most = self._server.connections, self._settings.limits.max_connections
+        look, loop = self._queue_time.look, self.loop
 
         def accept(sock: socket.socket, address: object) -> None:
+            if is_tcp:
+                look(sock, loop.now)
             accepted(sock, address)
             if len(connections) >= most:
                 for listener in self._listeners:
@@ -157,7 +201,32 @@ class Worker:
             for listener in self._listeners:
                 listener.resume()
 
-    # Leaving.
+    # Out of service, and leaving.
+
+    def _is_leaving(self) -> bool:
+        """A worker that another one replaces does not count: the host serves on."""
+        return self._stopping or self._assignment.slot.service is not Service.IN
+
+    def _go_out_of_service(self) -> None:
+        """Accept no more, and let go of those connections that are here, but stay."""
+        if not self._draining:
+            for held in self._accepting():
+                held.hold()
+            self._server.drain(self._settings.workers.shutdown_timeout)
+
+    def _come_back_into_service(self) -> None:
+        if not self._draining:
+            self._server.serve_on()
+            for held in self._accepting():
+                held.release()
+
+    def _accepting(self) -> Iterator[Listener | Datagrams]:
+        yield from self._listeners
+        yield from self._datagrams
+
+    def _retire(self, reason: str) -> None:
+        if not self._draining:
+            self._assignment.channel.say(Word.RETIRE, [reason])
 
     def _on_source_changed(self, path: str) -> None:
         self._assignment.channel.say(Word.CHANGED, [path])
@@ -179,6 +248,10 @@ class Worker:
             self._drain()
         elif said.word is Word.STOP:
             self._drain(nobody_takes_over=True)
+        elif said.word is Word.TELL:
+            self._questions[said.fields[0]].hear(said)
+        elif said.word is Word.STACKS and self._assignment.stacks is not None:
+            write_whole(self._assignment.stacks, describe_threads(self.crew, self.loop.now))
         elif said.word is Word.REOPEN:
             if self._access_log is not None:
                 self._access_log.flush()
@@ -187,6 +260,7 @@ class Worker:
     def _drain(self, nobody_takes_over: bool = False) -> None:
         """Accept no more, serve what is here, leave when all is served or patience is over."""
         patience = self._settings.workers.shutdown_timeout
+        self._stopping = self._stopping or nobody_takes_over
         if not self._draining:
             self._draining = True
             for listener in self._listeners:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 
+from forkd.config.settings import Workers
 from forkd.loop.crew import Crew
 from forkd.loop.loop import Loop
 from forkd.loop.timers import Timer
 from forkd.scoreboard import Slot
 from forkd.server.context import Server
 from forkd.system.process import pss_bytes
+from forkd.worker.retirement import Retirement, resident_bytes
 
 _MEMORY_EVERY_S = 10.0
 """The kernel walks all pages of the process for it: a millisecond or so."""
@@ -18,13 +22,27 @@ _MEMORY_EVERY_S = 10.0
 class Report:
     """Writes only what has changed; and a tick, so that the master sees the loop turn."""
 
-    def __init__(self, slot: Slot, server: Server, crew: Crew, hang_timeout_s: float) -> None:
+    def __init__(
+        self,
+        slot: Slot,
+        server: Server,
+        crew: Crew,
+        settings: Workers,
+        programs: Callable[[], int],
+        retire: Callable[[str], None],
+    ) -> None:
+        """programs: how many run for this worker."""
         self._slot = slot
+        self._table = slot.table()
         self._server = server
         self._crew = crew
-        self._interval_s = min(1.0, hang_timeout_s / 4)
+        self._retirement = Retirement(settings)
+        self._programs = programs
+        self._retire = retire
+        self._watches_memory = settings.max_rss > 0
+        self._interval_s = min(1.0, settings.hang_timeout / 4)
         self._timer = Timer(self._tick)
-        self._written = (-1, -1, -1, -1, -1)
+        self._written = (-1, -1, -1, -1, -1, -1)
         self._memory_due = 0.0
 
     def start(self, loop: Loop) -> None:
@@ -34,11 +52,14 @@ class Report:
 
     def _write_changes(self) -> None:
         server, tally, crew = self._server, self._server.tally, self._crew
-        open_now = len(server.connections)
-        now = (tally.requests, tally.connections, open_now, crew.busy, crew.waiting)
+        server.figures.write(self._table)  # where nothing has changed, that is next to nothing
+        open_now, programs = len(server.connections), self._programs()
+        now = (tally.requests, tally.connections, open_now, crew.busy, crew.waiting, programs)
         if now != self._written:
             self._written = now
             self.write()
+            if (reason := self._retirement.after(tally.requests)) is not None:
+                self._retire(reason)
 
     def write(self) -> None:
         server, tally = self._server, self._server.tally
@@ -54,11 +75,13 @@ class Report:
             oldest.started if oldest is not None else 0.0,
         )
         self._slot.write_waiting(self._crew.waiting)
+        self._slot.write_programs(self._programs())
+        server.figures.write(self._table)
         if oldest is None:
             self._slot.write_request(b"")
             return
         head = oldest.head
-        fields = (
+        fields = (  # in the order of UnderWay
             oldest.id.encode(),
             (oldest.peer.address or "unix:").encode(),
             head.method.encode(),
@@ -69,6 +92,9 @@ class Report:
 
     def _tick(self, now: float) -> None:
         self.write()
+        self._slot.write_cpu(time.process_time(), now)
+        if self._watches_memory and (reason := self._retirement.above(resident_bytes())):
+            self._retire(reason)
         if now >= self._memory_due:
             self._memory_due = now + _MEMORY_EVERY_S
             self._slot.write_memory(pss_bytes(os.getpid()) or 0)

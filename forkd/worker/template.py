@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import logging
+import os
 import signal
 import socket
 from dataclasses import replace
@@ -26,7 +27,7 @@ from forkd.child import (
     reason_of,
     refuse_to_start,
 )
-from forkd.config.model import Settings
+from forkd.config.settings import Settings
 from forkd.handlers.applications import Applications, import_applications
 from forkd.loop.loop import Loop
 from forkd.loop.signals import Signals
@@ -74,16 +75,18 @@ class Template:
         elif said.word is Word.REOPEN:
             adopt_log_files(self._assignment, said)
         elif said.word is Word.FORK:
-            (number,), (descriptor,) = said.fields, said.descriptors
-            self._fork(int(number), Channel(socket.socket(fileno=descriptor)))
+            (number,), (descriptor, stacks) = said.fields, said.descriptors
+            self._fork(int(number), Channel(socket.socket(fileno=descriptor)), stacks)
+            os.close(stacks)
 
-    def _fork(self, slot: int, channel: Channel) -> None:
+    def _fork(self, slot: int, channel: Channel, stacks: int) -> None:
         assignment = replace(
             self._assignment,
             pool=Pool(Kind.WORKER),
             slot=self._assignment.slot.other(slot),
             channel=channel,
             identity=None,  # it is what the template has become
+            stacks=stacks,
         )
         try:
             fork_grandchild(self._main, assignment)

@@ -210,6 +210,7 @@ def started(
     *,
     env: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
+    pass_fds: Sequence[int] = (),
     **options: str,
 ) -> Iterator[Daemon]:
     """A daemon that serves, stopped at the end. Without routes the forkd.yaml there is used.
@@ -226,6 +227,7 @@ def started(
             stdout=output,
             stderr=output,
             env=environment(**(env or {})),
+            pass_fds=pass_fds,
         )
     daemon = Daemon(directory, process)
     try:

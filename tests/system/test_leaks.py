@@ -11,7 +11,7 @@ from tests.system.processes import open_files
 from tests.system.sites import ROUTES, SMALL, make_site
 
 WARM_UP_RELOADS = 20
-RELOADS = 200
+RELOADS = 40
 WARM_UP_REQUESTS = 200
 CGI_REQUESTS = 2000
 LANES = 4

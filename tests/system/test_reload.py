@@ -169,3 +169,23 @@ def test_a_reload_without_wait_comes_back_at_once(tmp_path: Path) -> None:
         result = daemon.command("reload")
         assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
         eventually(lambda: daemon.status()["generation"] == 2, "the reload")
+
+
+def test_what_a_reload_would_change_is_told_and_nothing_is_done(tmp_path: Path) -> None:
+    make_site(tmp_path)
+    with started(tmp_path, ROUTES) as daemon:
+        same = daemon.command("reload", "--diff")
+        assert (same.returncode, same.stderr) == (0, "")
+        assert same.stdout == "nothing would change but the code of applications\n"
+        text = daemon.config.read_text()
+        daemon.config.write_text(text.replace("count: 2", "count: 3"))
+        changed = daemon.command("reload", "--diff")
+        assert (changed.returncode, changed.stdout) == (0, "workers.count: 2 -> 3\n")
+        daemon.config.write_text(text.replace("control: ", "control: /elsewhere"))
+        refused = daemon.command("reload", "--diff")
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "control cannot change by a reload" in refused.stderr
+        daemon.config.write_text("nonsense: 1")
+        assert "nonsense" in daemon.command("reload", "--diff").stderr
+        assert daemon.status()["generation"] == 1
+        assert daemon.status()["last_reload"] is None

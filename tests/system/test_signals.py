@@ -135,15 +135,6 @@ def test_a_hup_for_all_of_forkd_does_not_kill_the_children(tmp_path: Path) -> No
         assert daemon.children() == before
 
 
-def test_usr2_and_winch_do_not_kill_the_master(tmp_path: Path) -> None:
-    make_site(tmp_path)
-    with started(tmp_path, ROUTES) as daemon:
-        for number in (signal.SIGUSR2, signal.SIGWINCH):
-            daemon.send_signal(number)
-        eventually(lambda: daemon.status()["pid"] == daemon.pid, "the master is there")
-        assert daemon.process.poll() is None
-
-
 def test_a_term_for_every_process_is_a_graceful_stop(tmp_path: Path) -> None:
     make_site(tmp_path)
     with started(tmp_path, ROUTES) as daemon, Held(tmp_path, daemon.port) as held:

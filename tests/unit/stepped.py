@@ -14,6 +14,9 @@ class SteppedLoop(Loop):
         super().__init__()
         self.now = 1000.0
 
+    def read_clock(self) -> float:
+        return self.now
+
     def turn(self) -> bool:
         """One turn without waiting; whether there was anything to do."""
         for call in self._at_rest:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from forkd.channel import Channel, Said, Word, channel_pair
+from forkd.channel import Channel, Said, Word, channel_pair, told
 
 Ends = tuple[Channel, Channel]
 
@@ -106,3 +106,13 @@ def test_descriptors_arrive_beside_the_sender(ends: Ends) -> None:
     assert (said.fields, len(said.descriptors), said.pid) == (("3",), 16, os.getpid())
     for descriptor in said.descriptors:
         os.close(descriptor)
+
+
+@pytest.mark.usefixtures("no_descriptor_leaks")
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_an_answer_may_have_any_size(ends: Ends, size: int) -> None:
+    assert ends[0].tell("status", b"x" * size)
+    said = ends[1].hear()
+    assert said is not None
+    assert (said.word, said.fields) == (Word.TELL, ("status",))
+    assert told(said) == b"x" * size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forkd.scoreboard import Counters, Scoreboard
+from forkd.scoreboard import Counters, Scoreboard, Service
 
 COUNTS = st.integers(0, 2**64 - 1)
 
@@ -68,3 +68,14 @@ def test_a_shorter_request_text_leaves_nothing_of_the_longer_one() -> None:
 
 def test_slots_know_their_numbers() -> None:
     assert [slot.number for slot in Scoreboard(4).slots] == [0, 1, 2, 3]
+
+
+def test_what_the_header_says_is_the_same_for_all_and_survives_a_cleared_slot() -> None:
+    scoreboard = Scoreboard(3)
+    first, second, _ = scoreboard.slots
+    assert first.service is Service.IN
+    scoreboard.write_service(Service.OUT)
+    first.write(1.0, 2, 3, 4, 5, 6, 7, 8.0)
+    first.clear()
+    assert [slot.service for slot in (first, second, first.other(2))] == [Service.OUT] * 3
+    assert first.read() == Counters()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from forkd.config.load import load_text
-from forkd.config.model import Settings
 from forkd.config.plan import plan_reload
+from forkd.config.settings import Settings
 
 
 def settings(top: str) -> Settings:

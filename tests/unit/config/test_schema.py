@@ -76,7 +76,7 @@ def test_the_schema_accepts_what_users_may_write(part: dict[str, Any]) -> None:
         route(wsgi=8080),
         route(wsgi="m:app", path=[]),
         route(wsgi="m:app", handler="m:H"),
-        route(wsgi="m:app", timeout="5s"),
+        route(wsgi="m:app", timeout="soon"),
         route(wsgi="m:app", strip_prefix=True),
         route(handler="mymodule"),
         route(pages=["html"]),

@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from forkd.config.routes import CgiRoute
+from forkd.config.settings import CgiRoute
 from forkd.handlers.base import Headers, Request, Response
 from forkd.handlers.cgi_job import CgiJob
 from forkd.handlers.programs import Ended, Program, Running, Watcher
 from forkd.loop.stream import FileRange
 from tests.unit.handlers.requests import request
 from tests.unit.stepped import SteppedLoop
+from tests.unit.written import written
 
 OK = Ended(0, 0.01, 4096)
 
@@ -75,19 +76,25 @@ class FakeExchange:
         self.request = asked
         self.queued = 0
         self.begun = False
+        self.over = False
         self.complete = False
         self.body = b""
         self.length: int | None = None
         self.calls: list[str] = []
 
-    def begin(self, status: int, reason: bytes, headers: Headers, length: int | None) -> None:
+    def begin(
+        self, status: int, reason: bytes, headers: Headers, length: int | None, body: bytes = b""
+    ) -> None:
+        assert not body, "a program's output comes after its head"
         self.begun = True
         self.length = length
         self.calls.append(f"begin {status}{' ' + reason.decode() if reason else ''}")
         self.headers = list(headers)
 
-    def begin_raw(self, status: int, data: bytes, length: int | None, closes: bool) -> None:
-        raise AssertionError(f"a program has its head made: {status} {data!r} {length} {closes}")
+    def begin_raw(
+        self, status: int, data: bytes, length: int | None, closes: bool, body: bytes = b""
+    ) -> None:
+        raise AssertionError(f"a program has no head: {status} {data + body!r} {length} {closes}")
 
     def close_after(self) -> None:
         raise AssertionError("a program has no say in the connection")
@@ -131,7 +138,7 @@ class Scene:
         self.program = FakeProgram()
         method = "POST" if headers else "GET"
         self.exchange = FakeExchange(loop, request("/cgi-bin/x.cgi", *headers, method=method))
-        settings = CgiRoute.model_validate({"cgi": Path("/srv"), "timeout": "10s", **options})
+        settings = written(CgiRoute, **{"cgi": Path("/srv"), "timeout": "10s", **options})
         self.job = CgiJob(settings, script, self.program, self._order)
         self.size: int | None = -1
 

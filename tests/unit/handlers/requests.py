@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from forkd.config.routes import HeaderChanges
+from forkd.config.settings import HeaderChanges
+from forkd.figures.counting import Figures
 from forkd.handlers.base import Handler, Job, Match, Peer, Request, Response, Route
 from forkd.proto.http1.head import parse_head
 from forkd.proto.http1.limits import HeadLimits
@@ -22,7 +23,8 @@ class NoHandler:
 def route(
     pattern: str, handler: Handler | None = None, rules: HeaderChanges | None = None
 ) -> Route:
-    return Route(pattern, handler or NoHandler(), max_body=1000, methods=None, rules=rules)
+    figures = Figures().route(1)
+    return Route(pattern, handler or NoHandler(), figures, max_body=1000, methods=None, rules=rules)
 
 
 def request(

@@ -162,6 +162,29 @@ def test_no_progress_for_the_timeout_is_504(loop: SteppedLoop) -> None:
     scene.assert_over()
 
 
+def test_at_half_of_the_timeout_the_log_says_what_the_program_is_at_once(
+    loop: SteppedLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = Scene(loop).start(os.getpid())
+    loop.pass_time(4.9)
+    assert not caplog.records
+    loop.pass_time(0.3)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    text = record.getMessage()
+    assert text.startswith("cgi slow: no progress for 5 s, state R (running)")
+    assert ": GET /cgi-bin/x.cgi, 905.1 s after it came client=192.0.2.9 route=/ id=" in text
+    assert text.endswith(f" script=/srv/x.cgi pid={os.getpid()}")
+    scene.program.say(HEAD)
+    loop.pass_time(9)
+    assert len(caplog.records) == 1
+    assert scene.exchange.calls == ["begin 200"]
+    loop.pass_time(2)
+    assert scene.exchange.calls == ["begin 200", "fail 504"]
+    scene.end(Ended(15, 0.0, 0))
+    scene.assert_over()
+
+
 def test_output_begins_the_timeout_anew(loop: SteppedLoop) -> None:
     scene = Scene(loop).start()
     scene.program.say(HEAD)

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from forkd.config.routes import PagesRoute
+from forkd.config.settings import PagesRoute
 from forkd.errors import OperationError
 from forkd.handlers.files import Found, locate
 from forkd.handlers.page_module import RETRY_AFTER_S, Broken, Form, PageModule, Ready, form_of
 from forkd.handlers.pages import Pages, Place, places
-from forkd.loop.crew import Crew
+from forkd.loop.crew import Call, Crew
 from tests.unit.server.scene import Reply, Scene
 from tests.unit.stepped import SteppedLoop
+from tests.unit.written import written
 
 ECHO = """
 def application(environ, start_response):
@@ -38,7 +39,7 @@ def application(): return "{number}"
 class CrewOfOne(Crew):
     """Has no second thread to pass the loop on to: it turns again when the call is over."""
 
-    def pass_loop_on(self) -> None:
+    def pass_loop_on(self, call: Call) -> None:
         pass
 
 
@@ -69,7 +70,7 @@ def site(tmp_path: Path, no_descriptor_leaks: None) -> Iterator[Site]:  # noqa: 
     loop = SteppedLoop()
     loop.accept_posts()
     modules = set(sys.modules)
-    settings = PagesRoute.model_validate({"pages": tmp_path / "pages"})
+    settings = written(PagesRoute, pages=tmp_path / "pages")
     scene = Scene(loop, {"/d/": Pages(settings, "test", CrewOfOne(loop, 4))}, max_body=1000)
     yield Site(tmp_path / "pages", scene)
     scene.close()

@@ -6,21 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from forkd.config.routes import HeaderChanges, RedirectRoute, RespondRoute
+from forkd.config.settings import HeaderChanges, RedirectRoute, RespondRoute
 from forkd.handlers.base import apply_rules
 from forkd.handlers.listing import Entry, human_size, read_entries, render
 from forkd.handlers.media_types import MediaTypes
 from forkd.handlers.quoting import quote_path
 from forkd.handlers.respond import Redirect, Respond
 from tests.unit.handlers.requests import fields, request
+from tests.unit.written import written
 
 
 def test_respond_gives_its_text_with_its_type_status_and_headers() -> None:
-    settings = RespondRoute(
+    settings = written(
+        RespondRoute,
         respond="Hällo\n",
         status=201,
         content_type="text/plain",
-        headers=HeaderChanges(add={"X-One": "1"}),
+        headers={"add": {"X-One": "1"}},
     )
     response = Respond(settings).answer(request())
     assert (response.status, response.body) == (201, "Hällo\n".encode())
@@ -51,7 +53,7 @@ def test_respond_gives_its_text_with_its_type_status_and_headers() -> None:
 def test_redirect_keeps_the_rest_of_the_path_and_the_query(
     target: str, prefix: str, asked: str, location: str
 ) -> None:
-    handler = Redirect(RedirectRoute(redirect=target, status=301))
+    handler = Redirect(written(RedirectRoute, redirect=target, status=301))
     response = handler.answer(request(asked, prefix=prefix))
     assert response.status == 301
     assert fields(response)["Location"] == location
@@ -71,7 +73,7 @@ def test_redirect_keeps_the_rest_of_the_path_and_the_query(
 def test_headers_are_removed_then_set_then_added(
     changes: dict[str, object], expected: list[tuple[bytes, bytes]]
 ) -> None:
-    rules = HeaderChanges.model_validate(changes)
+    rules = written(HeaderChanges, **changes)
     assert apply_rules([(b"A", b"1"), (b"B", b"2")], rules) == expected
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from forkd.config.routes import StaticRoute
+from forkd.config.settings import StaticRoute
 from forkd.handlers.base import Request, Response
 from forkd.handlers.media_types import MediaTypes
 from forkd.handlers.open_files import OpenFiles
@@ -15,6 +15,7 @@ from forkd.handlers.static import Static
 from forkd.handlers.static_entry import KEPT_SIZE
 from forkd.loop.timers import Wheel
 from tests.unit.handlers.requests import fields, request
+from tests.unit.written import written
 
 MTIME = 784111777  # Sun, 06 Nov 1994 08:49:37 GMT
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -44,7 +45,7 @@ class AtOnce(Static):
 
 def static(root: Path, **options: object) -> AtOnce:
     files = OpenFiles(Wheel())
-    return AtOnce(StaticRoute.model_validate({"static": root, **options}), MediaTypes(), files)
+    return AtOnce(written(StaticRoute, static=root, **options), MediaTypes(), files)
 
 
 def body_of(response: Response) -> bytes:

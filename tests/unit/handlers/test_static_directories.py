@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from forkd.config.routes import HeaderChanges
 from forkd.handlers.static import KEPT_TOTAL
 from forkd.handlers.static_entry import KEPT_SIZE
 from tests.unit.handlers.requests import fields, request
@@ -87,7 +86,7 @@ def test_a_link_that_is_turned_outward_is_not_followed_any_more(tmp_path: Path) 
 
 def test_header_rules_hold_for_every_answer_of_the_route(tmp_path: Path) -> None:
     put(tmp_path / "a.txt", "0123456789")
-    handler = static(tmp_path, headers=HeaderChanges(set={"Cache-Control": "max-age=60"}))
+    handler = static(tmp_path, headers={"set": {"Cache-Control": "max-age=60"}})
     etag = fields(handler.answer(request("/a.txt")))["ETag"]
     for asked, status in (
         (request("/a.txt"), 200),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from forkd.config.routes import StaticRoute
+from forkd.config.settings import StaticRoute
 from forkd.handlers.base import Response
 from forkd.handlers.media_types import MediaTypes
 from forkd.handlers.open_files import OpenFiles
@@ -14,6 +14,7 @@ from forkd.handlers.static import PassedOn, Static
 from forkd.loop.timers import Wheel
 from tests.unit.handlers.requests import fields, request
 from tests.unit.handlers.test_static import put, static
+from tests.unit.written import written
 
 
 def test_cache_control_is_said_of_files_and_not_of_errors(tmp_path: Path) -> None:
@@ -36,7 +37,7 @@ def test_cache_control_is_said_of_files_and_not_of_errors(tmp_path: Path) -> Non
 
 def with_fallback(root: Path, fallback: str, **options: object) -> Static:
     settings = {"static": root, "fallback": fallback, **options}
-    return Static(StaticRoute.model_validate(settings), MediaTypes(), OpenFiles(Wheel()))
+    return Static(written(StaticRoute, **settings), MediaTypes(), OpenFiles(Wheel()))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_an_index_that_another_route_claims_is_left_to_it(
     (tmp_path / "d").mkdir()
     put(tmp_path / "index.cgi", "the source")
     put(tmp_path / "d" / "index.cgi", "the source")
-    settings = StaticRoute.model_validate({"static": tmp_path, "index": ["index.cgi"]})
+    settings = written(StaticRoute, static=tmp_path, index=["index.cgi"])
     handler = Static(settings, MediaTypes(), OpenFiles(Wheel()))
     handler.is_program = lambda path: path.endswith(".cgi")
     answer = handler.answer(request(target))

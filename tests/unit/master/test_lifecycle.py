@@ -23,6 +23,7 @@ from forkd.master.lifecycle import (
     next_deadline,
     plan,
     ready,
+    retire,
 )
 
 WORKERS = Pool(Kind.WORKER)
@@ -208,3 +209,50 @@ def test_a_worker_is_forked_by_a_template_that_is_ready(template: Child, forks: 
         if isinstance(action, Start) and action.pool == WORKERS
     ]
     assert starts == ([Start(1, WORKERS, template)] if forks else [])
+
+
+RETIRING = State.RETIRING
+
+
+@pytest.mark.parametrize(
+    ("children", "want", "actions"),
+    [
+        # A successor first, one at a time.
+        ([child(1, RETIRING), child(2)], 2, [START]),
+        ([child(1, RETIRING), child(2, RETIRING)], 2, [START]),
+        ([child(1, RETIRING), child(2), child(3, State.STARTING, deadline=NOW + 1)], 2, []),
+        # When it serves, the one that retires may go.
+        ([child(1, RETIRING), child(2), child(3)], 2, [Drain(child(1, RETIRING))]),
+        (
+            [child(1, RETIRING), child(2, RETIRING), child(3)],
+            2,
+            [Drain(child(1, RETIRING))],
+        ),
+        # One that is not needed any more has no successor.
+        ([child(1, RETIRING), child(2)], 1, [Drain(child(1, RETIRING))]),
+        ([child(1, RETIRING), child(2, RETIRING)], 1, [Drain(child(1, RETIRING))]),
+        ([child(1, RETIRING), child(2)], 0, [Drain(child(1, RETIRING)), Drain(child(2))]),
+        # Of those that stay, one that still starts is missed least.
+        (
+            [child(1, State.STARTING, deadline=NOW + 1), child(2, since=5.0)],
+            1,
+            [Drain(child(1, State.STARTING, deadline=NOW + 1))],
+        ),
+    ],
+)
+def test_one_that_retires_is_replaced_before_it_goes(
+    children: list[Child], want: int, actions: list[Action]
+) -> None:
+    assert plan(children, wanted(want), {}, NOW) == actions
+
+
+def test_only_who_serves_can_retire() -> None:
+    assert retire(child(), NOW) == child(1, RETIRING, since=NOW)
+    for state in (State.STARTING, State.DRAINING, RETIRING):
+        assert retire(child(1, state), NOW) == child(1, state)
+
+
+def test_one_that_retires_and_hangs_is_killed() -> None:
+    (kill, *_) = plan([child(1, RETIRING)], wanted(1), {1: 20.0}, NOW)
+    assert isinstance(kill, Kill)
+    assert kill.signum is signal.SIGABRT

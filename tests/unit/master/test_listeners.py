@@ -9,20 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from forkd.config.address import FdAddress, UnixAddress
-from forkd.config.model import Listen
+from forkd.config.settings import Listen
 from forkd.errors import OperationError
 from forkd.master.listeners import Listeners
+from tests.unit.written import written
 
 
 def unix(path: Path) -> Listen:
-    return Listen.model_construct(
-        address=UnixAddress(str(path)), mode=0o660, owner=None, group=None
-    )
+    return written(Listen, address=f"unix:{path}")
 
 
 def named(name: str) -> Listen:
-    return Listen.model_construct(address=FdAddress(name), owner=None, group=None)
+    return written(Listen, address=f"fd:{name}")
 
 
 @pytest.fixture

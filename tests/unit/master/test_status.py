@@ -43,6 +43,8 @@ def supervisor(loop: SteppedLoop) -> Supervisor:
         lambda _child: None,
         lambda _child, _path: None,
         lambda: None,
+        lambda _pid, _status: None,
+        lambda _topic: b"",
     )
 
 
@@ -70,9 +72,22 @@ def test_each_worker_has_an_entry_by_slot_and_spawners_have_none(supervisor: Sup
         "threads_busy": 2,
         "threads_waiting": 0,
         "since_s": 10.0,
+        "stalled_s": None,
         "memory_pss": None,
         "request": None,
     }
+
+
+def test_a_worker_that_gives_no_sign_of_life_is_told_with_for_how_long(
+    supervisor: Supervisor,
+) -> None:
+    add(supervisor, child(1))
+    add(supervisor, child(2, State.DRAINING))
+    add(supervisor, child(3, State.STARTING))
+    unborn = add(supervisor, child(4, State.DRAINING))
+    unborn.clear()
+    told = [[entry["stalled_s"] for entry in workers(supervisor, now)] for now in (100.9, 101.5)]
+    assert told == [[None, None, None, None], [2.5, 2.5, None, None]]
 
 
 def test_the_oldest_request_is_told_with_its_age(supervisor: Supervisor) -> None:

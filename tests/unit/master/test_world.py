@@ -20,6 +20,7 @@ EVENTS = st.lists(
         st.tuples(st.just("ready"), st.integers(0, 9)),
         st.tuples(st.just("die"), st.integers(0, 9)),
         st.tuples(st.just("hang"), st.integers(0, 9)),
+        st.tuples(st.just("retire"), st.integers(0, 9)),
         st.tuples(st.just("reload"), FULL),
         st.tuples(st.just("time"), st.floats(0.0, 40.0)),
     ),
@@ -47,6 +48,8 @@ def play(world: World, events: Events) -> None:
                     world.become_ready(slot)
                 case "die":
                     world.die(slot)
+                case "retire":
+                    world.retire(slot)
                 case _:
                     world.hung[slot] = 20.0
                     world.step()

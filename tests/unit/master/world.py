@@ -25,6 +25,7 @@ from forkd.master.lifecycle import (
     next_deadline,
     plan,
     ready,
+    retire,
 )
 from forkd.master.rollout import Phase, Rollout
 
@@ -83,7 +84,7 @@ class World:
                 case Start(generation, pool, parent):
                     key = (generation, pool)
                     assert (parent is None) == (key not in want.forked_by)
-                    assert parent is None or self.children[parent.slot].state is State.READY
+                    assert parent is None or self.children[parent.slot].serves
                     assert key in want.counts, "a child nobody wants is started"
                     held = self.failures.not_before.get(key, 0.0)
                     assert self.now >= held, "a child is started while its pool is held back"
@@ -111,15 +112,21 @@ class World:
                 key = (child.generation, child.pool)
                 alive[key] = alive.get(key, 0) + 1
                 assert key in want.counts, "a child of no generation is left to live"
+        retiring = {
+            (child.generation, child.pool)
+            for child in self.children.values()
+            if child.state is State.RETIRING
+        }
         for key, count in alive.items():
-            assert count <= want.counts[key], "more children than are wanted"
+            most = want.counts[key] + (key in retiring)
+            assert count <= most, "more children than are wanted"
         if self.live is not None and not self.stopping:
             for pool, count in self.live[1].items():
                 key = (self.live[0], pool)
                 missing = count - alive.get(key, 0)
                 held = self.failures.not_before.get(key, 0.0) > self.now or self.killed_now
                 held = held or (key in want.forked_by and not self._has_template(key[0]))
-                assert not missing or held, "a child of the live generation is missing"
+                assert missing <= 0 or held, "a child of the live generation is missing"
 
     def _has_template(self, generation: int) -> bool:
         return any(
@@ -156,6 +163,10 @@ class World:
     def become_ready(self, slot: int) -> None:
         child = self.children[slot] = ready(self.children[slot], self.now)
         self.failures.clear((child.generation, child.pool))
+        self.step()
+
+    def retire(self, slot: int) -> None:
+        self.children[slot] = retire(self.children[slot], self.now)
         self.step()
 
     def reload(self, full: Full) -> None:

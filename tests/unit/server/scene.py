@@ -7,7 +7,8 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from forkd.config.model import Limits
+from forkd.config.settings import Limits
+from forkd.figures.counting import Figures
 from forkd.handlers.base import (
     Exchange,
     Handler,
@@ -23,6 +24,7 @@ from forkd.logs.access import AccessLog, combined
 from forkd.server.context import Server
 from forkd.server.http import HttpConnection
 from tests.unit.stepped import SteppedLoop
+from tests.unit.written import written
 
 HOST = "Host: example.org"
 
@@ -157,20 +159,26 @@ class Scene:
         self.loop = loop
         self._log = os.memfd_create("access", os.MFD_CLOEXEC)
         access_log = AccessLog(self._log, combined, lambda: None)
+        self.figures = Figures()
         router = Router(
             [
                 SiteRoutes(
                     (),
                     [
                         Route(
-                            pattern, handler, max_body=max_body, methods=handler.methods, rules=None
+                            pattern,
+                            handler,
+                            self.figures.route(number),
+                            max_body=max_body,
+                            methods=handler.methods,
+                            rules=None,
                         )
-                        for pattern, handler in routes.items()
+                        for number, (pattern, handler) in enumerate(routes.items(), 1)
                     ],
                 )
             ]
         )
-        self.server = Server(loop, Limits.model_validate(limits), router, access_log)
+        self.server = Server(loop, written(Limits, **limits), router, access_log, self.figures)
         ours, self.client = socket.socketpair()
         for end in (ours, self.client):
             end.setblocking(False)

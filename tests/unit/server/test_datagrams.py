@@ -100,3 +100,25 @@ def test_one_that_is_paused_may_be_closed(
     loop.pass_time(1.0)
     assert received == [b"datagram"]
     assert loop.watched == set()
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_while_it_is_held_they_stay_in_the_kernel(
+    loop: SteppedLoop, bound: socket.socket, send: Send, room: bool
+) -> None:
+    received: list[bytes] = []
+    has_room = room
+    datagrams = Datagrams(loop, bound, lambda data, _: received.append(data), lambda: has_room)
+    send(b"before")
+    loop.settle()
+    datagrams.hold()
+    has_room = True
+    received.clear()
+    send(b"meanwhile")
+    loop.pass_time(2)
+    assert (received, loop.watched) == ([], set())
+    datagrams.release()
+    loop.settle()
+    assert received[-1:] == [b"meanwhile"]
+    datagrams.close(last=True)
+    assert loop.watched == set()

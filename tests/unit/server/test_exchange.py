@@ -77,6 +77,26 @@ def test_the_reason_is_the_job_s(scene: MakeScene) -> None:
     assert one.read().startswith(b"HTTP/1.1 299 Nearly\r\n")
 
 
+@pytest.mark.parametrize(
+    ("length", "got"), [(None, b"hello, you"), (10, b"hello, you"), (3, b"hel")]
+)
+def test_the_beginning_of_a_body_may_come_with_the_head(
+    scene: MakeScene, length: int | None, got: bytes
+) -> None:
+    jobs = Jobs()
+    one = scene({"/": jobs})
+    one.ask()
+    jobs.last.exchange.begin(200, b"", [], length, b"hello")
+    jobs.last.exchange.write(b", you")
+    jobs.last.exchange.finish()
+    assert one.reply().body == got
+    assert one.lines() == [f'"GET / HTTP/1.1" 200 {len(got)} "-" "-"']
+    one.ask(method="HEAD")
+    jobs.last.exchange.begin(200, b"", [], length, b"hello")
+    jobs.last.exchange.finish()
+    assert one.reply(head_only=True).rest == b""
+
+
 def test_more_body_than_its_length_is_cut_off(
     scene: MakeScene, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from forkd.config.routes import StaticRoute
+from forkd.config.networks import parse_network
+from forkd.config.settings import StaticRoute
 from forkd.handlers.base import Request, Response, make_response
+from forkd.handlers.clients import Clients
 from forkd.handlers.media_types import MediaTypes
 from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.static import Static
@@ -17,6 +19,7 @@ from forkd.loop.timers import Wheel
 from forkd.proto.http1.response import make_prefix
 from tests.unit.server.conftest import MakeScene
 from tests.unit.server.scene import head, parse
+from tests.unit.written import written
 
 
 class Counting:
@@ -156,7 +159,7 @@ def test_a_large_file_is_repeated_until_it_changes(scene: MakeScene, tmp_path: P
     path = tmp_path / "f"
     path.write_bytes(b"a" * 100_000)
     files = OpenFiles(Wheel())
-    handler = Static(StaticRoute.model_validate({"static": tmp_path}), MediaTypes(), files)
+    handler = Static(written(StaticRoute, static=tmp_path), MediaTypes(), files)
     one = scene({"/": handler})
     for content in (b"b" * 70_000, b"c" * 100_000, b"d" * 65_537, b"d" * 100_000):
         for _ in range(4):
@@ -213,3 +216,31 @@ def test_an_idle_connection_is_closed_as_long_after_it_as_after_any_answer(
         assert not one.ended
     one.loop.pass_time(0.4)
     assert one.ended
+
+
+def test_an_answer_that_not_everybody_gets_is_not_remembered(scene: MakeScene) -> None:
+    handler = Counting(60.0)
+    one = scene({"/": handler})
+    match = one.server.router.find("example.org", "/")
+    assert match is not None
+    match.route.clients = Clients([parse_network("192.0.2.9")], [])
+    assert [one.ask().reply().body for _ in range(3)] == [b"1", b"2", b"3"]
+    assert one.server.ready == {}
+    match.route.clients = Clients([], [parse_network("192.0.2.9")])
+    assert one.ask().reply().status == 403
+    assert one.ask(method="OPTIONS").reply().status == 403
+    assert one.send(head("/", "Content-Length: 3", method="POST") + b"abc").reply().status == 403
+    assert handler.asked == 3
+    assert not one.ended
+
+
+def test_a_server_that_is_back_in_service_keeps_connections(scene: MakeScene) -> None:
+    one = scene({"/": Counting(60.0)}, keepalive_requests=4)
+    one.ask().read()
+    one.server.drain(10.0)
+    one.server.serve_on()
+    replies = []
+    for _ in range(3):
+        replies.append(one.ask().reply())
+        one.loop.pass_time(20)
+    assert [reply.headers.get("Connection") for reply in replies] == [None, None, "close"]

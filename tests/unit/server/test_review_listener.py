@@ -56,3 +56,36 @@ def test_accepting_that_fails_for_good_pauses(loop: SteppedLoop) -> None:
             loop.settle()
             assert loop.watched == set()
         listener.close(last=True)
+
+
+def test_a_listener_that_is_held_leaves_everybody_in_the_queue(
+    loop: SteppedLoop, listening: socket.socket
+) -> None:
+    accepted: list[socket.socket] = []
+    listener = Listener(loop, listening, lambda sock, _address: accepted.append(sock))
+    listener.hold()
+    clients = [socket.create_connection(listening.getsockname()) for _ in range(3)]
+    listener.resume()  # as when a connection has closed
+    loop.pass_time(2)
+    assert (accepted, loop.watched) == ([], set())
+    listener.release()
+    loop.settle()
+    assert len(accepted) == 3
+    listener.close(last=False)
+    for sock in (*accepted, *clients):
+        sock.close()
+
+
+@pytest.mark.parametrize(("last", "taken"), [(False, 0), (True, 3)])
+def test_only_at_a_stop_those_are_taken_that_a_held_listener_left(
+    loop: SteppedLoop, listening: socket.socket, last: bool, taken: int
+) -> None:
+    accepted: list[socket.socket] = []
+    listener = Listener(loop, listening, lambda sock, _address: accepted.append(sock))
+    listener.hold()
+    clients = [socket.create_connection(listening.getsockname()) for _ in range(3)]
+    listener.close(last)
+    listener.release()
+    assert (len(accepted), loop.watched) == (taken, set())
+    for sock in (*accepted, *clients):
+        sock.close()

@@ -12,6 +12,7 @@ from socketserver import BaseRequestHandler
 import pytest
 
 from forkd.config.load import load_text
+from forkd.figures.counting import Figures
 from forkd.handlers.routes import Router
 from forkd.loop.crew import Crew, Pace, Stage
 from forkd.server.context import Server
@@ -46,7 +47,7 @@ class Scene:
         settings = load_text("sites: [{routes: {/: {respond: x}}}]", "/forkd.yaml", {})
         self.loop = loop
         self.loop.accept_posts()
-        self.server = Server(loop, settings.limits, Router([]), None)
+        self.server = Server(loop, settings.limits, Router([]), None, Figures())
         self.closed = 0
         self.server.on_closed = self._on_closed
         self.crew = Crew(loop, 1)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from forkd.errors import ProtocolError
-from forkd.proto.http1.raw_response import RawResponse
+from forkd.proto.http1.raw_response import RawHead, RawResponse
 
 OK = b"HTTP/1.1 200 OK\r\n"
 OLD = b"HTTP/1.0 200 OK\r\n"
@@ -95,6 +95,39 @@ def test_lines_may_end_with_a_line_feed_alone() -> None:
     assert (response.head.status, out, response.complete) == (404, b"no", True)
 
 
+def test_lines_may_be_folded_and_names_be_written_as_one_likes() -> None:
+    response, out = feed(OK + b"X: a\r\n b\r\n\tc: d\r\nCONTENT-length:2\r\n\r\nno")
+    assert (out, response.complete) == (b"no", True)
+
+
+def test_a_head_that_is_known_comes_to_the_same() -> None:
+    known: dict[bytes, RawHead] = {}
+    for head in (OK + LENGTH + END, OK + CHUNKED + END, OK + END, b"HTTP/1.1 204 A\r\n\r\n") * 2:
+        response = RawResponse("GET", 11, known)
+        assert response.feed(head) == b""
+        assert response.head == feed(head)[0].head
+        assert response.feed(b"3\r\nabc") == feed(head + b"3\r\nabc")[1]
+    assert len(known) == 4
+
+
+@pytest.mark.parametrize(("method", "version"), [("HEAD", 11), ("GET", 10)])
+def test_a_head_is_not_known_to_other_requests(method: str, version: int) -> None:
+    known: dict[bytes, RawHead] = {}
+    for one in (("GET", 11), (method, version), ("GET", 11)):
+        response = RawResponse(*one, known)
+        response.feed(OK + LENGTH + END)
+        assert response.head == feed(OK + LENGTH + END, method=one[0], version=one[1])[0].head
+
+
+def test_only_so_many_heads_are_known() -> None:
+    known: dict[bytes, RawHead] = {}
+    for number in range(2000):
+        RawResponse("GET", 11, known).feed(OK + b"X: %d\r\n\r\n" % number)
+    RawResponse("GET", 11, known).feed(OK + b"X: " + b"x" * 5000 + b"\r\n\r\n")
+    assert 0 < len(known) < 1000
+    assert max(map(len, known)) < 5000
+
+
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
@@ -104,7 +137,9 @@ def test_lines_may_end_with_a_line_feed_alone() -> None:
         (b"HTTP/1.1 OK\r\n\r\n", "a malformed status line"),
         (b"HTTP/1.1 99 Low\r\n", "a malformed status line"),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "change the protocol"),
-        (OK + b"no colon\r\n\r\n", "a line without a colon"),
+        (OK + b"no colon\r\n\r\n", "a line without a colon in a head: '.*no colon"),
+        (OK + b"X: y\r\nz\r\n\r\n", "a line without a colon"),
+        (OK + b"\rX: y\r\n\r\n", "a line without a colon"),
         (OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", "not one number"),
         (OK + b"Content-Length: -1\r\n\r\n", "not one number"),
         (OK + b"X: " + b"y" * 70_000, "more than 65536 bytes"),
