@@ -104,6 +104,13 @@ class Overseer:
         self._timer = Timer(self._look)
         loop.timers.set(self._timer, loop.now + self._interval_s)
 
+    @property
+    def expects(self) -> bool:
+        """Whether a call is under way that may still come to its end, be it behind its answer."""
+        ended = (State.GIVEN_UP, State.STUCK)
+        known = self._lasting
+        return any(call not in known or known[call].state not in ended for call in self._crew.calls)
+
     def _look(self, now: float) -> None:
         before, self._lasting = self._lasting, {}
         due = now + self._interval_s

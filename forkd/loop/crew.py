@@ -131,6 +131,8 @@ class Crew:
         self._offer: list[Call] = []
         """Holds a call while the loop may be taken over. Whoever takes it out has the loop:
         list.append and list.remove are atomic, for items that compare by identity."""
+        self.on_ended: Callable[[], None] | None = None
+        """Told that a call is over, once somebody waits for that."""
         self._made = 0
         """Calls made since the watchman was put off."""
         self._watch_is_set = False
@@ -212,6 +214,8 @@ class Crew:
         self._under_way.pop(call, None)
         if self._waiting:
             self._start(self._waiting.popleft())
+        if self.on_ended is not None:
+            self.on_ended()
 
     def ended_apart(self, call: Call) -> None:
         """The same of a call that the loop has left."""

@@ -65,8 +65,9 @@ class Worker:
         self.crew = Crew(self.loop, settings.workers.threads)
         files = OpenFiles(self.loop.timers)
         self._questions = {
-            topic: Questions(self.loop, assignment.channel, topic)
-            for topic in ("status", "metrics")
+            "status": Questions(self.loop, assignment.channel, "status"),
+            # Counters must not go down from one look to the next, whichever worker is asked.
+            "metrics": Questions(self.loop, assignment.channel, "metrics", fresh_s=0.0),
         }
         figures = Figures()
         services = Services(
@@ -96,8 +97,9 @@ class Worker:
             self._running_programs,
             self._retire,
         )
+        self._overseer: Overseer | None = None
         if timeouts := settings.request_timeouts:
-            Overseer(self.loop, self.crew, min(timeouts), self._retire)
+            self._overseer = Overseer(self.loop, self.crew, min(timeouts), self._retire)
         self._stop_timer = Timer(self._on_patience_over)
         self._draining = False
         self._stopping = False
@@ -268,6 +270,7 @@ class Worker:
             for datagrams in self._datagrams:
                 datagrams.close(last=nobody_takes_over)
             self._assignment.channel.say(Word.DRAINING)
+            self.crew.on_ended = self._on_idle
             self.loop.timers.set(self._stop_timer, self.loop.now + patience)
         self._server.drain(min(_STOP_IDLE_S, patience) if nobody_takes_over else patience)
         self._on_idle()
@@ -276,6 +279,8 @@ class Worker:
         """Something has ended: was it the last thing that a draining worker waits for?"""
         busy = any(launcher.busy for launcher in self._launchers.values())
         busy = busy or self._protocols.datagrams > 0
+        # What an application does behind its answer (close, the rest of a generator) is waited for.
+        busy = busy or (self._overseer is not None and self._overseer.expects)
         if self._draining and not self._server.connections and not busy:
             self._leave()
 

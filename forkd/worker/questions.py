@@ -6,8 +6,8 @@ from forkd.channel import Channel, Said, Word, told
 from forkd.handlers.asking import Listener
 from forkd.loop.loop import Loop
 
-_FRESH_S = 0.2
-"""So long an answer serves those who ask after it has come."""
+FRESH_S = 0.2
+"""So long an answer serves those who ask after it has come, unless another time is given."""
 _ASK_AGAIN_S = 2.0
 """A question that has not been answered by then is taken for lost."""
 _NEVER_ASKED = -1e9
@@ -16,7 +16,9 @@ _NEVER_ASKED = -1e9
 class Questions:
     """One question at a time, whoever asks: its answer is for all who wait."""
 
-    def __init__(self, loop: Loop, channel: Channel, topic: str) -> None:
+    def __init__(self, loop: Loop, channel: Channel, topic: str, fresh_s: float = FRESH_S) -> None:
+        """fresh_s: 0 where an answer must not be older than one that another worker has given."""
+        self._fresh_s = fresh_s
         self._loop = loop
         self._channel = channel
         self._topic = topic
@@ -47,7 +49,7 @@ class Questions:
         if said.fields != (self._topic,):
             return
         self._answer = answer
-        self._fresh_until = self._loop.now + _FRESH_S
+        self._fresh_until = self._loop.now + self._fresh_s
         self._asked_at = _NEVER_ASKED
         waiting, self._waiting = self._waiting, {}
         for listener in waiting:

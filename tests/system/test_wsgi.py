@@ -279,3 +279,31 @@ def test_with_dev_a_change_of_a_source_reloads_and_a_mistake_waits_for_its_repai
         assert get(running, "/version") == "two"
         source.write_text(text.replace('VERSION = "1"', 'VERSION = "three"'))
         eventually(lambda: get(running, "/version") == "three", "the repair is served")
+
+
+BEHIND = """\
+import time
+
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
+    yield b"ok"
+    time.sleep(0.5)
+    open("behind", "w").close()
+"""
+
+
+@pytest.mark.parametrize("ending", ["reload", "stop"])
+def test_what_an_application_does_behind_its_answer_is_waited_for(
+    tmp_path: Path, ending: str
+) -> None:
+    (tmp_path / "behind_app.py").write_text(BEHIND)
+    with started(tmp_path, {"/": '{wsgi: "behind_app:application"}'}) as daemon:
+        assert requests.get(daemon.url, timeout=DEADLINE_S).text == "ok"
+        assert not (tmp_path / "behind").exists()
+        if ending == "reload":
+            assert daemon.reload()["ok"]
+            eventually((tmp_path / "behind").exists, "the rest was done")
+        else:
+            assert daemon.stop() == 0
+            assert (tmp_path / "behind").exists()

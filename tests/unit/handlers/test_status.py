@@ -261,10 +261,11 @@ def test_an_answer_in_time_is_the_only_one(loop: SteppedLoop) -> None:
     assert client.calls == ["answer 200"]
 
 
-def test_figures_that_the_page_does_not_understand_are_503_in_the_end(loop: SteppedLoop) -> None:
+def test_figures_that_the_page_does_not_understand_are_an_error_of_that_request(
+    loop: SteppedLoop,
+) -> None:
     master = FakeMaster()
     job, client = ask(loop, master)
-    with pytest.raises(KeyError):
-        job.told(b"{}")
+    job.told(b"{}")
     loop.pass_time(3)
-    assert client.calls == ["answer 503"]
+    assert client.calls == ["fail 500"]

@@ -106,3 +106,15 @@ def test_an_answer_about_something_else_is_thrown_away(loop: SteppedLoop, ends: 
     assert here.heard == []
     answer(ends, questions, b"1")
     assert here.heard == [b"1"]
+
+
+def test_where_nothing_may_be_older_than_elsewhere_each_one_asks(
+    loop: SteppedLoop, ends: Ends
+) -> None:
+    questions = Questions(loop, ends[1], "status", fresh_s=0.0)
+    for data in (b"1", b"2"):
+        one = Waiting()
+        questions.ask(one)
+        assert asked(ends[0]) == 1
+        answer(ends, questions, data)
+        assert one.heard == [data]
