@@ -51,9 +51,7 @@ def test_those_that_are_there_at_first_have_been_needed() -> None:
 
 def test_a_need_that_comes_back_in_time_keeps_the_workers() -> None:
     pool = sizing(idle_timeout_s=10.0)
-    sizes = [
-        pool.observe(float(now), Load(3.0, 0) if now % 8 == 0 else IDLE) for now in range(100)
-    ]
+    sizes = [pool.observe(float(now), Load(3.0, 0) if now % 8 == 0 else IDLE) for now in range(100)]
     assert set(sizes) == {4}
 
 
