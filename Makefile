@@ -8,7 +8,9 @@ BIN := $(VENV)/bin
 run: $(VENV)/run.stamp
 	$(BIN)/forkd -c conf/forkd.yaml
 
+# Compiled first, as an installed package is: the tests start forkd hundreds of times.
 test: $(VENV)/dev.stamp
+	@$(BIN)/python -m compileall -q forkd
 	$(BIN)/python -m pytest
 
 check: $(VENV)/dev.stamp

@@ -186,10 +186,14 @@ class Supervisor:
         return next((child for child in self.children.values() if child.pid == pid), None)
 
     def _give_up(self, child: Child) -> None:
-        """Its template takes too long over it."""
-        found = self.children.get(child.slot)
-        if found is not None and found.pid is None:
+        """Its template takes too long over it, unless it has said just now that it was born."""
+        if self._is_unborn(child.slot):
+            self._on_channel(child.slot)
+        if self._is_unborn(child.slot):
             self._bury(child.slot, 0)
+
+    def _is_unborn(self, slot: int) -> bool:
+        return slot in self.children and self.children[slot].pid is None
 
     def kill_all(self) -> None:
         """Stop at once: nobody is asked."""

@@ -18,7 +18,7 @@ from tests.system.daemon import Daemon, eventually, is_running, run_forkd, start
 from tests.system.load import get, post, under_load
 from tests.system.sites import BIG, ROUTES, SMALL, make_site
 
-UPGRADES = 8
+UPGRADES = 5
 SLOW_START = """\
 import os, time
 
