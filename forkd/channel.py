@@ -29,6 +29,8 @@ class Word(Enum):
     """No new connection reaches this child any more."""
     CHANGED = b"changed"
     """A source has changed; the field is its path."""
+    IMPORTING = b"importing"
+    """The field is what the child imports next, before it is ready."""
     BORN = b"born"
     """Here is the child that was ordered by FORK; the kernel tells the master its pid."""
     RETIRE = b"retire"
@@ -87,6 +89,10 @@ class Channel:
             file.write(data)
             file.flush()
             return self.say(Word.TELL, [topic], [descriptor])
+
+    def say_importing(self, what: str) -> None:
+        """Should this take too long, the master can tell people what it was."""
+        self.say(Word.IMPORTING, [what])
 
     def hear(self) -> Said | None:
         """The next message; None at the end. Raises BlockingIOError where nothing was said."""

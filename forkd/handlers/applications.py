@@ -18,8 +18,8 @@ from forkd.config.settings import (
 from forkd.handlers.imports import load, load_metrics, offer_cgi_class, prepare, prepare_pages
 from forkd.handlers.raw import HandlerClass, load_class
 
-Imported = Callable[[str], None]
-"""Told of each import by the place in the configuration where it is named. May raise."""
+Told = Callable[[str], None]
+"""Called with a text about an import."""
 
 
 @dataclass(slots=True)
@@ -31,12 +31,17 @@ class Applications:
     listeners: dict[Address, HandlerClass] = field(default_factory=dict)
 
 
-def _no_matter(_key: str) -> None:
+def _no_matter(_text: str) -> None:
     pass
 
 
-def import_applications(settings: Settings, imported: Imported = _no_matter) -> Applications:
+def import_applications(
+    settings: Settings, importing: Told = _no_matter, imported: Told = _no_matter
+) -> Applications:
     """Import it all, in the order of the file. Pages are imported when they are first asked for.
+
+    importing: told what comes next, as a person would say it. imported: told the place in the
+    configuration of what has been imported; it may raise.
 
     Raises OperationError. Changes the directory, the path of modules and the environment of this
     process where anything is imported.
@@ -49,11 +54,13 @@ def import_applications(settings: Settings, imported: Imported = _no_matter) -> 
         for pattern, route in site.routes.items():
             key = f"sites.{number}.routes.{pattern}"
             if isinstance(route, WsgiRoute):
+                importing(f"{route.wsgi} ({key}.wsgi)")
                 found.routes[number, pattern] = load(route.wsgi, f"{key}.wsgi")
             elif isinstance(route, HandlerRoute):
                 # What serves them takes memory that most workers can do without.
                 import forkd.handlers.http_handler  # noqa: F401
 
+                importing(f"{route.handler} ({key}.handler)")
                 found.routes[number, pattern] = load(route.handler, f"{key}.handler")
             elif isinstance(route, MetricsRoute):
                 load_metrics(f"{key}.metrics")  # to be shared, where this is a template
@@ -63,6 +70,7 @@ def import_applications(settings: Settings, imported: Imported = _no_matter) -> 
     for number, listen in enumerate(settings.listen):
         if listen.handler is not None:
             key = f"listen.{number}.handler"
+            importing(f"{listen.handler} ({key})")
             found.listeners[listen.address] = load_class(listen, key)
             imported(key)
     return found

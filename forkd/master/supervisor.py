@@ -130,6 +130,8 @@ class Supervisor:
         """Slots whose channel has ended."""
         self._reasons: dict[int, tuple[str, ...]] = {}
         self._killed_for: dict[int, str] = {}
+        self._importing: dict[int, str] = {}
+        """What a child that starts said last that it imports."""
         self.children: dict[int, Child] = {}
         """By slot."""
         self.leaving: set[int] = set()
@@ -153,6 +155,8 @@ class Supervisor:
                     if child.pool.kind is not Kind.SPAWNER:
                         self.leaving.add(child.slot)
                 case Kill(child, signum, reason):
+                    if child.state is State.STARTING and child.slot in self._importing:
+                        reason += f": it was importing {self._importing[child.slot]}"
                     self._killed_for.setdefault(child.slot, reason)
                     if child.pid is None:
                         # Whoever is forked later finds its channel closed, and leaves.
@@ -286,7 +290,9 @@ class Supervisor:
                 self._bury(slot, 0)
             # Others are about to die, and their death is what tells.
             return
-        if said.word is Word.BORN:
+        if said.word is Word.IMPORTING:
+            self._importing[slot] = " ".join(said.fields)
+        elif said.word is Word.BORN:
             self.children[slot] = replace(self.children[slot], pid=said.pid)
         elif said.word is Word.READY:
             self.children[slot] = lifecycle.ready(self.children[slot], self._loop.now)
@@ -322,6 +328,7 @@ class Supervisor:
         child = self.children.pop(slot)
         doing = self.slot(child).read_under_way()
         self._give_slot_back(child.slot)
+        self._importing.pop(slot, None)
         reasons = self._reasons.pop(slot, ())
         killed_for = self._killed_for.pop(slot, "")
         self._died(Death(child, status, reasons, killed_for, doing))

@@ -39,6 +39,10 @@ class _NoMaster:
     def forget(self, listener: Listener) -> None: ...
 
 
+def _silent(_text: str) -> None:
+    """Whoever waits for the check sees what it waits for."""
+
+
 def check_as_worker(settings: Settings, identity: Identity | None) -> list[str]:
     """Build all handlers as the workers' user; the reasons why that fails, none where it works."""
     try:
@@ -57,7 +61,7 @@ def check_as_worker(settings: Settings, identity: Identity | None) -> list[str]:
             is_leaving=lambda: False,
         )
         share = settings.workers.preload
-        applications = (import_for_sharing if share else import_applications)(settings)
+        applications = (import_for_sharing if share else import_applications)(settings, _silent)
         build_router(settings, applications, services)
     except Exception as error:
         return [reason_of(error)]

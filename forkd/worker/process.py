@@ -81,7 +81,7 @@ class Worker:
             is_leaving=self._is_leaving,
         )
         if applications is None:
-            applications = import_applications(settings)
+            applications = import_applications(settings, assignment.channel.say_importing)
         router = build_router(settings, applications, services)
         self._classes = applications.listeners
         self._access_log = self._open_access_log()

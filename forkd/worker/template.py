@@ -28,7 +28,7 @@ from forkd.child import (
     refuse_to_start,
 )
 from forkd.config.settings import Settings
-from forkd.handlers.applications import Applications, import_applications
+from forkd.handlers.applications import Applications, Told, import_applications
 from forkd.loop.loop import Loop
 from forkd.loop.signals import Signals
 from forkd.loop.timers import Timer
@@ -40,7 +40,7 @@ log = logging.getLogger("forkd.template")
 _TICK_S = 1.0
 
 
-def import_for_sharing(settings: Settings) -> Applications:
+def import_for_sharing(settings: Settings, importing: Told) -> Applications:
     """Import all applications. Raises OperationError, also for what cannot be shared."""
     held = Holdings.now()
 
@@ -48,7 +48,7 @@ def import_for_sharing(settings: Settings) -> Applications:
         nonlocal held
         held = refuse_leftovers(held, key)
 
-    return import_applications(settings, look)
+    return import_applications(settings, importing, look)
 
 
 class Template:
@@ -107,7 +107,7 @@ def run_template(assignment: Assignment) -> None:
         enter(assignment, title, keep_privileges=False, on_orphaned=signal.SIGKILL)
         errors = assignment.log_files.open(settings.log.error.file)
         faulthandler.enable(file=errors, all_threads=True)
-        applications = import_for_sharing(settings)
+        applications = import_for_sharing(settings, channel.say_importing)
         # Nothing that is here now is written to any more by a collector, so the pages stay shared.
         gc.collect()
         gc.freeze()

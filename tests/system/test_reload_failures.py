@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from pathlib import Path
 
+import pytest
 import requests
 
-from tests.system.daemon import started, write_config
+from tests.system.daemon import Daemon, eventually, started, write_config
 from tests.system.processes import pids
 from tests.system.sites import ROUTES, SMALL, lock_out, make_site
 
@@ -68,3 +71,51 @@ def test_a_canary_that_fails_ends_the_reload(tmp_path: Path) -> None:
         assert pids(daemon) == before
         assert requests.get(f"{daemon.url}/small.txt", timeout=10).content == SMALL
         (tmp_path / "locked").chmod(0o755)
+
+
+HANGS = """\
+import os, time
+
+while os.path.exists("hang"):
+    time.sleep(0.01)
+
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@pytest.mark.parametrize("preload", ["false", "true"])
+def test_an_application_that_hangs_at_its_import_is_named(tmp_path: Path, preload: str) -> None:
+    (tmp_path / "hanging.py").write_text(HANGS)
+    workers = f"{{count: 2, boot_timeout: 1s, preload: {preload}}}"
+    with started(tmp_path, {"/": '{wsgi: "hanging:application"}'}, workers=workers) as daemon:
+        before = pids(daemon)
+        (tmp_path / "hang").touch()
+        result = daemon.command("reload", "--wait")
+        assert result.returncode == 1
+        assert "not ready within boot_timeout" in result.stderr
+        assert "importing hanging:application (sites.0.routes./.wsgi)" in result.stderr
+        assert pids(daemon) == before
+        assert requests.get(daemon.url, timeout=10).text == "ok"
+        (tmp_path / "hang").unlink()
+        assert daemon.reload()["ok"]
+
+
+def test_a_canary_that_is_killed_ends_the_reload(tmp_path: Path) -> None:
+    (tmp_path / "hanging.py").write_text(HANGS)
+    with started(tmp_path, {"/": '{wsgi: "hanging:application"}'}) as daemon:
+        before = pids(daemon)
+        (tmp_path / "hang").touch()
+        daemon.send_signal(signal.SIGHUP)
+        eventually(lambda: _starting(daemon), "a canary")
+        os.kill(_starting(daemon)[0], signal.SIGKILL)
+        eventually(lambda: daemon.status()["last_reload"], "the reload is over")
+        (reason,) = daemon.status()["last_reload"]["reasons"]
+        assert "died by signal 9 (SIGKILL)" in reason
+        assert pids(daemon) == before
+
+
+def _starting(daemon: Daemon) -> list[int]:
+    return [w["pid"] for w in daemon.status()["workers"] if w["state"] == "starting"]
