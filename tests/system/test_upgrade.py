@@ -14,8 +14,17 @@ from typing import Any
 import pytest
 import requests
 
-from tests.system.daemon import Daemon, eventually, is_running, run_forkd, started, write_config
+from tests.system.daemon import (
+    REPOSITORY,
+    Daemon,
+    eventually,
+    is_running,
+    run_forkd,
+    started,
+    write_config,
+)
 from tests.system.load import get, post, under_load
+from tests.system.manager import activation
 from tests.system.sites import BIG, ROUTES, SMALL, make_site
 
 UPGRADES = 5
@@ -108,6 +117,35 @@ def test_the_new_configuration_is_taken_with_its_listeners(tmp_path: Path) -> No
         upgrade(daemon)
         assert not old.exists()
         assert new.exists()
+
+
+def test_every_kind_of_listener_is_handed_over(tmp_path: Path) -> None:
+    classes = f"path: {REPOSITORY}/tests/apps"
+    echo = f"{{protocol: udp, handler: 'socket_classes:Echo', {classes}, address: "
+    listen = (
+        f'["fd:web", {echo}"127.0.0.1:0"}}, {echo}"unix:{tmp_path}/echo.sock"}}, '
+        f'"unix:{tmp_path}/http.sock"]'
+    )
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    prefix = activation(["web"], [port])
+    with upgradable(tmp_path, {"/": "{respond: hello}"}, listen=listen, prefix=prefix) as daemon:
+        before = daemon.status()["listeners"]
+        upgrade(daemon)
+        assert daemon.process.wait(10) == 0
+        upgrade(daemon)  # and on to the next
+        assert daemon.status()["listeners"] == before
+        assert requests.get(f"http://127.0.0.1:{port}/", timeout=10).text == "hello"
+        host, _, number = before[1]["address"].rpartition(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(10)
+            client.sendto(b"are you there", (host, int(number)))
+            assert client.recv(100) == b"are you there"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+            client.settimeout(10)
+            client.bind(str(tmp_path / "client.sock"))
+            client.sendto(b"and you", str(tmp_path / "echo.sock"))
+            assert client.recv(100) == b"and you"
 
 
 def test_a_signal_does_it_too(tmp_path: Path) -> None:
