@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from forkd.child import Kind
 from forkd.config.address import Address
 from forkd.master import metrics, status
+from forkd.master.death import Death
 from forkd.master.history import History
 from forkd.master.lifecycle import Key
 from forkd.master.listeners import Listeners
@@ -16,7 +17,7 @@ from forkd.master.route_figures import RouteTotals
 from forkd.master.service import Vitals, vitals
 from forkd.master.status import LastReload
 from forkd.master.succession import Succession
-from forkd.master.supervisor import Death, Supervisor
+from forkd.master.supervisor import Supervisor
 from forkd.scoreboard import Service
 
 

@@ -6,8 +6,8 @@ import time
 from collections import Counter, deque
 
 from forkd.child import Kind
+from forkd.master.death import Death
 from forkd.master.status import LastReload, request_entry
-from forkd.master.supervisor import Death
 
 _KEPT = 20
 

@@ -25,6 +25,7 @@ from forkd.master.answers import Answers
 from forkd.master.commands import commands
 from forkd.master.comparison import compare
 from forkd.master.control import ControlServer, Reply
+from forkd.master.death import Death
 from forkd.master.failures import Failures
 from forkd.master.fd_store import FdStore, split
 from forkd.master.figures import Figures
@@ -42,7 +43,7 @@ from forkd.master.service import ServiceManager
 from forkd.master.signals import HANDLED, obey
 from forkd.master.stacks import Stacks
 from forkd.master.succession import Succession
-from forkd.master.supervisor import Death, Supervisor
+from forkd.master.supervisor import Supervisor
 from forkd.master.upgrade import Predecessor, Upgrades
 from forkd.scoreboard import Service, Slot
 from forkd.system.process import adopt_orphans

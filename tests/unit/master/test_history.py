@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from forkd.master.death import Death
 from forkd.master.history import History
 from forkd.master.lifecycle import State
 from forkd.master.status import LastReload
-from forkd.master.supervisor import Death
 from tests.unit.master.test_lifecycle import SPAWNERS, child
 
 

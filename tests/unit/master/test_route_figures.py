@@ -16,28 +16,11 @@ from forkd.master.route_figures import RouteTotals
 from forkd.master.supervisor import Supervisor
 from forkd.scoreboard import Scoreboard
 from tests.unit.master.test_lifecycle import SPAWNERS, child
-from tests.unit.master.test_status import add, never
-from tests.unit.stepped import SteppedLoop
+from tests.unit.master.test_status import add
 
 ROUTES = {1: ("/a", "/b"), 2: ("/new", "/b", "/a")}
 """By generation."""
 A, B = RouteName("example.org", "/a"), RouteName("example.org", "/b")
-
-
-@pytest.fixture
-def supervisor(loop: SteppedLoop) -> Supervisor:
-    return Supervisor(
-        loop,
-        {},
-        never,
-        lambda _number: 15.0,
-        lambda _death: None,
-        lambda _child: None,
-        lambda _child, _path: None,
-        lambda: None,
-        lambda _pid, _status: None,
-        lambda _topic: b"",
-    )
 
 
 @pytest.fixture

@@ -5,11 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-import pytest
-
 from forkd import __version__
-from forkd.channel import Channel
-from forkd.child import Assignment, Pool
 from forkd.config.address import FdAddress, UdpAddress, UnixAddress
 from forkd.master.lifecycle import Child, State
 from forkd.master.status import (
@@ -25,27 +21,6 @@ from forkd.master.status import (
 from forkd.master.supervisor import Supervisor
 from forkd.scoreboard import Counters, Slot
 from tests.unit.master.test_lifecycle import SPAWNERS, child
-from tests.unit.stepped import SteppedLoop
-
-
-def never(_number: int, _pool: Pool, _slot: Slot, _channel: Channel) -> Assignment:
-    raise AssertionError("nothing is started here")
-
-
-@pytest.fixture
-def supervisor(loop: SteppedLoop) -> Supervisor:
-    return Supervisor(
-        loop,
-        {},
-        never,
-        lambda _number: 15.0,
-        lambda _death: None,
-        lambda _child: None,
-        lambda _child, _path: None,
-        lambda: None,
-        lambda _pid, _status: None,
-        lambda _topic: b"",
-    )
 
 
 def add(supervisor: Supervisor, one: Child, *counters: int) -> Slot:
