@@ -56,6 +56,10 @@ class Workers:
             return self.min
         return min(max(cpus, 1), MAX_WORKERS) if self.count == "auto" else self.count
 
+    def most(self, cpus: int) -> int:
+        """How many may run there, however the load grows."""
+        return self.max if self.max is not None else self.number(cpus)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

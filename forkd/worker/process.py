@@ -115,7 +115,7 @@ class Worker:
         self._report.start(self.loop)
         if self._settings.workers.dev:
             SourceWatch(self.loop, self._on_source_changed, imported_sources)
-        shared = self._settings.workers.number(len(os.sched_getaffinity(0))) > 1
+        shared = self._settings.workers.most(len(os.sched_getaffinity(0))) > 1
         for address, sock in self._assignment.listeners:
             handler = self._classes.get(address)
             if handler is not None and sock.type == socket.SOCK_DGRAM:

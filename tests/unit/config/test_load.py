@@ -287,3 +287,13 @@ def test_the_control_socket_is_not_guessed(tmp_path: Path, text: str, message: s
     with pytest.raises(ConfigError) as caught:
         find_control(tmp_path / "forkd.yaml", {})
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("workers", "first", "most"),
+    [("count: 3", 3, 3), ("count: auto", 2, 2), ("min: 1, max: 4", 1, 4)],
+)
+def test_how_many_workers_there_are_and_may_be(workers: str, first: int, most: int) -> None:
+    text = f"workers: {{{workers}}}\nsites: [{{routes: {{/: {{respond: x}}}}}}]"
+    found = load_text(text, "/forkd.yaml", {}).workers
+    assert (found.number(2), found.most(2)) == (first, most)
