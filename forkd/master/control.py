@@ -65,8 +65,16 @@ class ControlServer:
             os.unlink(self._here)
 
     def take_over(self) -> None:
-        """From now on whoever connects to the control socket connects to this one."""
-        os.replace(self._here, self._path)
+        """From now on whoever connects to the control socket connects to this one.
+
+        Raises OperationError.
+        """
+        try:
+            os.replace(self._here, self._path)
+        except OSError as error:
+            raise OperationError(
+                f"cannot take over the control socket {self._path}: {error.strerror}"
+            ) from None
         self._here = self._path
 
     def _on_ready(self, _mask: int) -> None:

@@ -72,6 +72,13 @@ class Listeners:
 
         Raises OperationError.
         """
+        for listen in listens:
+            for sock in self._open.get(listen.address, ()):
+                if (sock.type == socket.SOCK_DGRAM) != (listen.protocol == "udp"):
+                    raise OperationError(
+                        f"cannot listen on {listen.address}: it is open for another protocol (stop "
+                        "forkd and start it again)"
+                    )
         missing = {
             listen.address: _expected(listen, identity)
             for listen in listens

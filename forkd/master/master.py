@@ -228,14 +228,16 @@ class Master:
         return Wanted(counts, self._failures.not_before, alone, patience, forked_by)
 
     def _tick(self, now: float) -> None:
-        if (live := self._succession.live) is not None and self._mode is not Mode.STOPPING:
-            workers = self._supervisor.workers(live.number)
-            # What waits while this host is out of service is to wait.
-            out = self._outage.service is Service.OUT
-            self._resizer.resize(live, workers, 0 if out else self._listeners.queued(), now)
+        # First of all: a fault in one look must not be the last look.
+        self._loop.timers.set(self._ticker, now + _LOOK_S)
+        live, dismissed = self._succession.live, self._succession.dismissed
+        # What waits while this host is out of service, or its workers are sent away, is to wait.
+        accepts = self._outage.service is not Service.OUT and not dismissed
+        if live is not None and self._mode is not Mode.STOPPING and accepts:
+            workers = partial(self._supervisor.workers, live.number)
+            self._resizer.resize(live, workers, self._listeners.queued, now)
         self._step()
         self._manager.look(self._figures.summary(), self._supervisor.children.values(), now)
-        self._loop.timers.set(self._ticker, now + _LOOK_S)
 
     # Generations.
 
@@ -251,16 +253,18 @@ class Master:
 
     def _announce_start(self, generation: Generation) -> None:
         settings = generation.settings
+        try:
+            # First what may fail: until then nothing of a master that is to be replaced is touched.
+            if settings.pid_file is not None:
+                write_pid_file(settings.pid_file, os.getpid())
+            if self._predecessor is not None:
+                self._control.take_over()
+        except OperationError as error:
+            self._failure = error
+            self._stop()
+            return
         if self._predecessor is not None:
             self._listeners.keep(settings.listen)
-            self._control.take_over()
-        if settings.pid_file is not None:
-            try:
-                write_pid_file(settings.pid_file, os.getpid())
-            except OperationError as error:
-                self._failure = error
-                self._stop()
-                return
         where = ", ".join(str(entry["address"]) for entry in status.listeners(self._listeners, {}))
         count = generation.full()[WORKERS]
         log.info("%s is served on %s by %d workers", self._config, where, count)
@@ -281,6 +285,10 @@ class Master:
         if self._mode is Mode.STOPPING:
             for reply in replies:
                 reply({"ok": False, "reasons": [_STOPPING]})
+        elif self._upgrades.busy:
+            log.error("reload refused: an upgrade is under way")
+            for reply in replies:
+                reply({"ok": False, "reasons": ["an upgrade is under way"]})
         elif live is None or self._reloader.busy:
             self._reloader.wait(replies)
         else:
@@ -396,6 +404,7 @@ class Master:
     def stop_at_once(self) -> None:
         """Leave without asking anybody."""
         self._mode = Mode.STOPPING
+        self._upgrades.give_up(_STOPPING)
         self._manager.stopping("Stopping at once")
         self._supervisor.kill_all()
         self._loop.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from forkd.master.generation import Generation
 from forkd.master.lifecycle import Child
@@ -57,8 +57,8 @@ class Resizer:
     def resize(
         self,
         generation: Generation,
-        workers: Iterable[tuple[Child, Slot]],
-        queued: int,
+        workers: Callable[[], Iterable[tuple[Child, Slot]]],
+        queued: Callable[[], int],
         now: float,
     ) -> None:
         """Look at the load. queued: connections that nobody has accepted; now: monotonic s."""
@@ -68,7 +68,7 @@ class Resizer:
         if self._sizing is None or self._sizing[0] != generation.number:
             sizing = Sizing(wanted.min, wanted.max, wanted.idle_timeout, generation.workers, now)
             self._sizing = generation.number, sizing
-        size = self._sizing[1].observe(now, self._meter.load(workers, wanted.threads, queued))
+        size = self._sizing[1].observe(now, self._meter.load(workers(), wanted.threads, queued()))
         if size != generation.workers:
             log.info(
                 "%d workers from now on, not %d: the load has changed", size, generation.workers

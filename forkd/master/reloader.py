@@ -180,7 +180,11 @@ class Reloader:
 
     def refuse_all(self, reason: str) -> None:
         """Nobody who waits for a reload will see it."""
-        waiting = [*(self._again or []), *(self._handover.replies if self._handover else [])]
+        if self._handover is not None and self._succession.live is not None:
+            # That one is done, but for the last workers of the old generation.
+            for reply in self._handover.replies:
+                reply({"ok": True, "generation": self._succession.live.number})
+        waiting = list(self._again or [])
         if self._succession.incoming is not None:
             waiting += self._succession.incoming.replies
         if self._started is not None:

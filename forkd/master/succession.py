@@ -108,7 +108,8 @@ class Succession:
         if self.live is None:
             return 0
         full = self.live.full()[WORKERS]
-        self.dismissed = False
+        if more > 0:
+            self.dismissed = False
         self.adjustment = max(1 - full, self.adjustment + more)
         return full + self.adjustment
 
@@ -123,7 +124,7 @@ class Succession:
         if self.live is not None:
             for pool, count in self.live.full().items():
                 if pool == WORKERS:
-                    count = 0 if self.dismissed else count + self.adjustment
+                    count = 0 if self.dismissed else max(1, count + self.adjustment)
                 counts[self.live.number, pool] = count
         if self.incoming is not None:
             counts |= self.incoming.rollout.counts()

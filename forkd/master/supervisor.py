@@ -172,7 +172,11 @@ class Supervisor:
     def _start(self, order: Start) -> None:
         slot = self.scoreboard.slots[self._take_slot()]
         slot.clear()
-        ours, theirs = channel_pair()
+        try:
+            ours, theirs = channel_pair()
+        except OSError as error:
+            self._give_slot_back(slot.number)
+            raise OperationError(f"cannot fork: {error.strerror}") from None
         assignment = self._assign(order.generation, order.pool, slot, theirs)
         try:
             if order.pool.kind is Kind.WORKER:

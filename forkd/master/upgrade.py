@@ -54,7 +54,10 @@ class Successor:
                 "an upgrade cannot replace process 1, whose end is the end of the container: "
                 "start another container"
             )
-        self._channel, theirs = channel_pair()
+        try:
+            self._channel, theirs = channel_pair()
+        except OSError as error:
+            raise OperationError(f"cannot start the new master: {error.strerror}") from None
         text, descriptors = describe(theirs.fd, listeners, listeners.inherited(), generation)
         try:
             self.pid = os.posix_spawn(
@@ -144,6 +147,10 @@ class Upgrades:
         self._replaced = replaced
         self._successor: Successor | None = None
         self._replies: list[Reply] = []
+
+    @property
+    def busy(self) -> bool:
+        return self._successor is not None
 
     def begin(self, generation: int, boot_timeout_s: float, replies: list[Reply]) -> None:
         """Start the new master. generation: the number of the one that serves now."""

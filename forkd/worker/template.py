@@ -37,8 +37,6 @@ from forkd.worker.process import run_worker
 
 log = logging.getLogger("forkd.template")
 
-_TICK_S = 1.0
-
 
 def import_for_sharing(settings: Settings, importing: Told) -> Applications:
     """Import all applications. Raises OperationError, also for what cannot be shared."""
@@ -61,6 +59,8 @@ class Template:
         signals = Signals(self.loop, lambda _number: self.loop.stop())
         signals.listen((signal.SIGTERM, signal.SIGQUIT))
         self.loop.watch(assignment.channel.fd, self._on_channel)
+        # As often as a worker: its loop is looked at in the same way.
+        self._interval_s = min(1.0, assignment.settings.workers.hang_timeout / 4)
         self._ticker = Timer(self._tick)
         self._tick(self.loop.now)
 
@@ -96,7 +96,7 @@ class Template:
 
     def _tick(self, now: float) -> None:
         self._assignment.slot.write(now, 0, 0, 0, 0, 0, 0, 0.0)
-        self.loop.timers.set(self._ticker, now + _TICK_S)
+        self.loop.timers.set(self._ticker, now + self._interval_s)
 
 
 def run_template(assignment: Assignment) -> None:

@@ -242,3 +242,14 @@ def test_the_template_is_the_workers_user(site: Path) -> None:
         uid = Path(f"/proc/{template(daemon)}").stat().st_uid
         _, _, own, _ = requests.get(daemon.url, timeout=10).text.split()
         assert uid == int(own) != 0
+
+
+def test_a_template_ticks_as_often_as_hang_timeout_needs(site: Path) -> None:
+    with started(site, ROUTES, workers="{count: 1, preload: true, hang_timeout: 500ms}") as daemon:
+        for _ in range(3):
+            assert daemon.reload()["ok"]
+            first = template(daemon)
+            began = daemon.status()["uptime_s"]
+            eventually(lambda: daemon.status()["uptime_s"] > began + 0.8, "time has passed")  # noqa: B023 called at once
+            assert template(daemon) == first
+        assert "stood still" not in daemon.error_log

@@ -223,6 +223,49 @@ def test_a_stop_in_the_middle_stops_both(tmp_path: Path) -> None:
         eventually(lambda: not is_running(new), "the new master is gone")
 
 
+def test_a_pid_file_that_cannot_be_written_leaves_the_old_master_whole(tmp_path: Path) -> None:
+    make_site(tmp_path)
+    listen = f'["127.0.0.1:0", "unix:{tmp_path}/http.sock"]'
+    with upgradable(tmp_path, ROUTES, listen=listen) as daemon:
+        good = daemon.config.read_text()
+        daemon.config.write_text(f"{good}pid_file: {tmp_path}/nowhere/forkd.pid\n")
+        refused = daemon.command("upgrade")
+        assert refused.returncode == 1
+        assert "cannot write pid_file" in refused.stderr
+        assert daemon.status()["pid"] == daemon.pid
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "http.sock"))
+            client.sendall(b"GET /hello HTTP/1.0\r\nHost: x\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        daemon.config.write_text(good)
+        upgrade(daemon)
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGTERM])
+def test_a_stop_signal_in_the_middle_leaves_no_new_master(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "app.py").write_text(SLOW_START)
+    with started(tmp_path, {"/": '{wsgi: "app:application"}'}) as daemon:
+        (tmp_path / "slow").touch()
+        daemon.send_signal(signal.SIGUSR2)
+        new = int(daemon.wait_for_log("the new master is pid").split()[-1])
+        daemon.send_signal(number)
+        assert daemon.process.wait(20) == 0
+        eventually(lambda: not is_running(new), "the new master is gone")
+
+
+def test_a_reload_in_the_middle_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(SLOW_START)
+    with upgradable(tmp_path, {"/": '{wsgi: "app:application"}'}) as daemon:
+        (tmp_path / "slow").touch()
+        daemon.send_signal(signal.SIGUSR2)
+        daemon.wait_for_log("the new master is pid")
+        assert daemon.reload() == {"ok": False, "reasons": ["an upgrade is under way"]}
+        (tmp_path / "slow").unlink()
+        assert daemon.process.wait(20) == 0
+
+
 def test_what_the_variable_says_must_make_sense(tmp_path: Path) -> None:
     config = write_config(tmp_path, {"/": "{respond: x}"})
     run = run_forkd("-c", str(config), env={"FORKD_UPGRADE": json.dumps({"channel": 77})})
