@@ -22,7 +22,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Protocol
 
-from forkd.loop.loop import Loop
+from forkd.loop.loop import Loop, LoopLost
 from forkd.loop.timers import NEVER
 from forkd.system.alarm import Alarm
 
@@ -95,8 +95,11 @@ class Stage:
             if self._crew.take_back(self._call):
                 self._crew.pass_loop_on(self._call)
 
-    def perform(self) -> None:
-        """Make the call. What it raises has to be caught by it; here it is only logged."""
+    def perform(self) -> bool:
+        """Make the call; whether this thread still runs the loop, if it did.
+
+        What the call raises has to be caught by it; here it is only logged.
+        """
         call, crew = self._call, self._crew
         try:
             call.run(self)
@@ -104,8 +107,9 @@ class Stage:
             log.exception("fault in a call")
         if self._holds_loop and crew.take_back(call):
             crew.ended(call)
-        else:
-            crew.loop.post(partial(crew.ended_apart, call))
+            return True
+        crew.loop.post(partial(crew.ended_apart, call))
+        return False
 
 
 def _guard(act: Callable[[], None]) -> None:
@@ -142,7 +146,7 @@ class Crew:
         self._tasks: SimpleQueue[Call | None] = SimpleQueue()
         """None: run the loop."""
         self._idle = threading.Semaphore(0)
-        """Threads that wait for a task, as far as they are not meant for one already."""
+        """Counts the threads that wait for a task, as far as they are not meant for one already."""
         self._over = threading.Event()
         self._fault: BaseException | None = None
         self._threads = 0
@@ -234,7 +238,8 @@ class Crew:
         if self._made >= _CALLS_IN_TIME:
             self._put_off()
         self.offer(call)
-        Stage(self, call, holds_loop=True).perform()
+        if not Stage(self, call, holds_loop=True).perform():
+            raise LoopLost
 
     # From any thread, on its way between loop and call.
 
@@ -255,7 +260,6 @@ class Crew:
     def pass_loop_on(self, call: Call) -> None:
         """Let another thread run the loop, which has been taken out of the offer of this call."""
         self._apart[call] = self._leader
-        self.loop.abandon()
         self._give(None)
 
     # Threads.
@@ -312,9 +316,8 @@ class Crew:
     def _lead(self) -> None:
         self._leader = threading.get_ident()
         try:
-            self.loop.run()
+            if self.loop.run():
+                self._over.set()
         except BaseException as fault:
             self._fault = fault
-            self._over.set()
-        if self.loop.stopped:
             self._over.set()

@@ -4,8 +4,8 @@ Callbacks run one after the other in one thread; none may block. An exception in
 logged and the loop goes on: this is the border that keeps one connection's fault from the others.
 
 The thread may change: what was asked for by `call_soon` runs when nothing of the loop is on the
-stack, so that another thread may `run` the loop in the middle of it, after `abandon`. Everything
-here but `post` is for the thread that runs the loop.
+stack, so that another thread may `run` the loop in the middle of it; the callback then ends with
+`LoopLost`. Everything here but `post` is for the thread that runs the loop.
 """
 
 from __future__ import annotations
@@ -33,6 +33,14 @@ _REST_S = 0.002
 log = logging.getLogger("forkd.loop")
 
 
+class LoopLost(BaseException):
+    """Ends a callback of `call_soon` in the middle of which another thread has taken the loop over.
+
+    Only the callback can tell: by the time when it comes back, the other one may be about to run
+    the loop and not be there yet.
+    """
+
+
 class Loop:
     """Use: watch descriptors, set deadlines, `run()` until somebody calls `stop()`."""
 
@@ -46,8 +54,6 @@ class Loop:
         self._posted: deque[Callable[[], None]] = deque()
         self._bell = -1
         """An eventfd(2) that rings for what is posted; -1 until something is."""
-        self._turn: object = None
-        """Stands for the call of `run` that the loop is in: only the last one goes on."""
         self._stopping = False
         self.timers = Wheel()
         self.now = monotonic()
@@ -94,30 +100,20 @@ class Loop:
         self._posted.append(call)
         os.eventfd_write(self._bell, 1)
 
-    def abandon(self) -> None:
-        """The `run` under way returns when its present callback does. From any thread, while that
-        callback is one of `call_soon` which has let go of the loop."""
-        self._turn = None
-
     def stop(self) -> None:
         """Let `run` return when this turn is over."""
         self._stopping = True
-
-    @property
-    def stopped(self) -> bool:
-        return self._stopping
 
     def close(self) -> None:
         self._epoll.close()
         if self._bell >= 0:
             os.close(self._bell)
 
-    def run(self) -> None:
-        """Serve until `stop`, or until another thread has taken the loop over."""
-        self._turn = turn = object()
+    def run(self) -> bool:
+        """Serve until `stop` (True), or until another thread has taken the loop over (False)."""
         poll, ready, renewed, timers = self._epoll.poll, self._ready, self._renewed, self.timers
         rested = -_REST_S
-        while not self._stopping and self._turn is turn:
+        while not self._stopping:
             now = self.now
             if now - rested >= _REST_S:
                 rested = now
@@ -143,8 +139,12 @@ class Loop:
                     log.exception("fault in a callback of the loop fd=%d", fd)
             if timers.next_due <= now:
                 self._guard(self._fire)
-            while self._soon and self._turn is turn:
-                self._guard(self._soon.popleft())
+            try:
+                while self._soon:
+                    self._guard(self._soon.popleft())
+            except LoopLost:
+                return False
+        return True
 
     def _on_bell(self, _mask: int) -> None:
         try:

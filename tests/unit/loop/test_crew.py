@@ -185,6 +185,45 @@ def test_what_it_has_done_in_the_loop_is_done_by_the_loops_thread_in_order(
     assert [thread for _, thread in told] == [call.thread] * 2 + [leader] * 2
 
 
+class Dawdler(Pace):
+    """Keeps the watchman, once he has taken the loop, until the call's thread has gone home or has
+    gone on as if the loop were still its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = threading.Event()
+        self.went_on = threading.Event()
+        self.in_time = False
+        self.crew: Crew | None = None
+
+    def blocked(self, now: float) -> None:
+        self.taken.set()
+        assert self.crew is not None
+        deadline = time.monotonic() + DEADLINE_S
+        while self.crew._idle._value == 0 and not self.went_on.is_set():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        self.in_time = not self.went_on.is_set()
+        super().blocked(now)
+
+
+def test_a_call_that_ends_while_the_loop_is_taken_from_it_does_not_go_on_with_it(
+    scene: MakeScene,
+) -> None:
+    one, pace = scene(4), Dawdler()
+    pace.crew = one.crew
+    call = Made(partial(wait_for, pace.taken), pace)
+
+    def begin() -> None:
+        one.crew.submit(call)
+        one.loop.call_soon(pace.went_on.set)
+
+    one.loop.post(begin)
+    call.wait()
+    assert pace.went_on.wait(DEADLINE_S)
+    assert pace.in_time
+
+
 def test_code_that_has_blocked_is_called_apart_for_a_while(scene: MakeScene) -> None:
     one = scene(4)
     gate, pace = threading.Event(), Pace()
