@@ -12,6 +12,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 from html import escape
 from http import HTTPStatus
@@ -89,12 +90,11 @@ class Response:
     def __init__(self, body: object = "", status: int = 200, headers: Fields = None) -> None:
         self.status = HTTPStatus(204 if body is None and status == 200 else status)
         self.headers = Headers(list((headers or {}).items()))
-        self.body: Iterable[bytes]
         kind = BINARY if isinstance(body, bytes) else HTML
         if isinstance(body, dict | list):
             body, kind = json.dumps(body, allow_nan=False), JSON
         if isinstance(body, str | bytes | None):
-            self.body = [body.encode() if isinstance(body, str) else body or b""]
+            self.body: Iterable[bytes] = [body.encode() if isinstance(body, str) else body or b""]
             self.headers["Content-Length"] = str(len(self.body[0]))
         elif isinstance(body, Iterator):
             first = next(body, "")  # taken at once, it may still fail with a status
@@ -154,15 +154,13 @@ class App:
         return [] if request.method == "HEAD" or response.status in (204, 304) else response.body
 
     def _dispatch(self, request: Request) -> object:
-        allowed: set[str] = set()
+        known: set[str] = set()
         for pattern, kinds, methods, function in self._routes:
-            found = pattern.fullmatch(request.path)
-            if found and request.method in methods:
+            if (found := pattern.fullmatch(request.path)) and request.method in methods:
                 args = {k: int(v) if kinds[k] == "int" else v for k, v in found.groupdict().items()}
                 return function(request, **args)
-            allowed |= methods if found else set()
-        allow = {"Allow": ", ".join(sorted(allowed))}
-        raise HTTPError(405, headers=allow) if allowed else HTTPError(404)
+            known |= methods if found else set()
+        raise HTTPError(405, "", {"Allow": ", ".join(sorted(known))}) if known else HTTPError(404)
 
     def _failed(self, request: Request, error: Exception, handlers: Mapping[int, Any]) -> Response:
         if not isinstance(error, HTTPError):
@@ -178,7 +176,9 @@ class App:
 
 def _checked(result: object, status: int, headers: Fields = None) -> Response:
     """Make a response of what a function returned; ValueError where it must not be sent."""
-    response = result if isinstance(result, Response) else Response(result, status, headers)
+    response = copy(result) if isinstance(result, Response) else Response(result, status, headers)
+    missing = [(k, v) for k, v in (headers or {}).items() if k not in response.headers]
+    response.headers = Headers(response.headers.items() + missing)
     if re.search(r"[\x00-\x1f\x7f]|[^\x00-\xff]", "".join(chain(*response.headers.items()))):
         raise ValueError(f"a header has a forbidden character: one of {response.headers.keys()}")
     if response.status in (204, 304):

@@ -19,7 +19,7 @@ from forkd.figures.table import Table
 
 SLOTS = 1024
 _HEADER_SIZE = mmap.PAGESIZE
-_OWN_SIZE = 512
+_OWN_SIZE = 520
 _SLOT_SIZE = -(-(_OWN_SIZE + _TABLE_SIZE) // mmap.PAGESIZE) * mmap.PAGESIZE
 """Whole pages, so that a child that counts little touches two of them."""
 
@@ -27,8 +27,8 @@ _SLOT_SIZE = -(-(_OWN_SIZE + _TABLE_SIZE) // mmap.PAGESIZE) * mmap.PAGESIZE
 # never half a number. (struct.pack_into would clear the words first, and a reader that meets a tick
 # of 0 takes a busy worker for one that hangs.)
 _TICK, _REQUESTS, _CONNECTIONS, _BYTES_SENT, _ERRORS, _OPEN, _BUSY, _SINCE, _MEMORY = range(9)
-_WAITING, _CPU, _CPU_AT, _PROGRAMS = 9, 10, 11, 12
-_WORDS = 13
+_WAITING, _CPU, _CPU_AT, _PROGRAMS, _CPU_SHARE = 9, 10, 11, 12, 13
+_WORDS = 14
 
 _REQUEST_OFFSET = 8 * _WORDS
 _REQUEST_LENGTH = struct.Struct("=H")
@@ -145,12 +145,22 @@ class Slot:
 
     def write_cpu(self, seconds: float, at: float) -> None:
         """The CPU time that the child has used so far, and the monotonic time of that figure."""
-        self._times[_CPU] = seconds
-        self._times[_CPU_AT] = at
+        times = self._times
+        used, since = times[_CPU], times[_CPU_AT]
+        if since and at > since:
+            # Worked out here: a reader might meet a new figure beside an old one.
+            times[_CPU_SHARE] = (seconds - used) / (at - since)
+        times[_CPU] = seconds
+        times[_CPU_AT] = at
 
     def read_cpu(self) -> tuple[float, float]:
         """What `write_cpu` was given last."""
         return self._times[_CPU], self._times[_CPU_AT]
+
+    def read_cpu_share(self) -> float | None:
+        """Which part of a CPU the child used between its last two figures; more than 1 where its
+        threads had several. None where there are no two yet: to write one takes some time."""
+        return self._times[_CPU_SHARE] or None
 
     def write_waiting(self, requests: int) -> None:
         """How many requests wait for a thread."""

@@ -73,8 +73,7 @@ class ApplicationCall:
             body.feed(data)
         except OSError as error:
             log.error("the body of a request cannot be kept: %s id=%s", error, self.request.id)
-            body.fail()
-            self.exchange.fail(500)
+            self.cut_off(lambda: self.exchange.fail(500))
             return
         if body.size > WHOLE_BODY and not self._submitted:
             self._submit()

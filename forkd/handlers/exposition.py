@@ -36,7 +36,9 @@ class Collector:
         figures = self._figures
         yield InfoMetricFamily("forkd", "The program.", {"version": figures["version"]})
         yield _gauge("start_time_seconds", "When the master was started.", figures["started"])
-        yield _gauge("generation", "How often the configuration was read.", figures["generation"])
+        yield _gauge(
+            "generation", "Number of the configuration that serves.", figures["generation"]
+        )
         yield _counters("reloads", "Reloads by result.", "result", figures["reloads"].items())
 
     def _requests(self) -> Iterator[Metric]:

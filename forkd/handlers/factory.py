@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import assert_never, cast
 
+from forkd.config.networks import Network
 from forkd.config.settings import (
     ApplicationRoute,
     CgiRoute,
@@ -79,7 +80,8 @@ def build_router(settings: Settings, applications: Applications, services: Servi
         routes = [
             builder.route(number, site, pattern, route) for pattern, route in site.routes.items()
         ]
-        sites.append(found := SiteRoutes(site.host, routes))
+        found = SiteRoutes(site.host, routes, _clients(site.allow, site.deny))
+        sites.append(found)
         for one in routes:
             if isinstance(one.handler, Static):
                 one.handler.is_program = partial(_is_program, site, found)
@@ -158,7 +160,6 @@ class _Builder:
             wanted = frozenset(route.methods)
             methods = wanted if methods is None else methods & wanted
         max_body = self._settings.max_body(site, route)
-        allow, deny = route.allow or site.allow, route.deny or site.deny
         return Route(
             pattern,
             handler,
@@ -166,8 +167,12 @@ class _Builder:
             max_body=max_body,
             methods=methods,
             rules=route.headers,
-            clients=Clients(allow, deny) if allow or deny else None,
+            clients=_clients(route.allow or site.allow, route.deny or site.deny),
         )
+
+
+def _clients(allow: Sequence[Network], deny: Sequence[Network]) -> Clients | None:
+    return Clients(allow, deny) if allow or deny else None
 
 
 def _is_program(site: Site, routes: SiteRoutes, path: str) -> bool:

@@ -15,7 +15,7 @@ from functools import partial
 from forkd.config.settings import HeaderChanges
 from forkd.errors import ProtocolError
 from forkd.handlers.application import ApplicationCall
-from forkd.handlers.base import PAUSE_ABOVE, Request, apply_rules
+from forkd.handlers.base import PAUSE_ABOVE, Request
 from forkd.handlers.handler_class import adapt
 from forkd.handlers.handler_head import HandlerHead, request_bytes
 from forkd.handlers.handler_socket import (
@@ -25,10 +25,12 @@ from forkd.handlers.handler_socket import (
     client_gone,
     no_body,
 )
+from forkd.handlers.header_rules import with_rules
 from forkd.loop.crew import Crew, Pace
 from forkd.loop.timers import NEVER
 from forkd.proto.http1.head import Head
 from forkd.proto.http1.raw_response import RawHead, RawResponse
+from forkd.proto.http1.reader import MEMO_HEAD
 
 log = logging.getLogger("forkd.handler")
 
@@ -81,7 +83,7 @@ class HttpHandler:
         if found is None:
             stripped = (match.prefix, match.rest) if self.strip_prefix else None
             found = HandlerHead(request_bytes(head, stripped, size))
-            if not head.chunked:
+            if not head.chunked and len(head.raw) <= MEMO_HEAD:
                 if len(self._heads) >= _MOST_REMEMBERED:
                     self._heads.clear()
                 self._heads[head] = found
@@ -260,12 +262,3 @@ class HandlerCall(ApplicationCall):
         self._done = True
         log.error("%s %s id=%s", self._handler.name, error.reason, self.request.id)
         self.fail(error.status)
-
-
-def with_rules(data: bytes, rules: HeaderChanges) -> bytes:
-    """A head of a response with a route's `headers` option applied. No rule names its framing."""
-    line, *lines = data.rstrip(b"\r\n").split(b"\n")
-    split = [one.partition(b":") for one in lines]
-    fields = apply_rules([(name, value.strip()) for name, _, value in split], rules)
-    changed = [b"%b: %b" % pair for pair in fields]
-    return b"\r\n".join([line.rstrip(b"\r"), *changed, b"", b""])

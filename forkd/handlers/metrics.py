@@ -30,7 +30,10 @@ class Metrics:
 
     def _respond(self, request: Request, answer: bytes) -> Response:
         accept = [value for name, value in request.head.headers if name == b"accept"]
-        encode, content_type = choose_encoder(b",".join(accept).decode("latin-1"))
+        try:
+            encode, content_type = choose_encoder(b",".join(accept).decode("latin-1"))
+        except (TypeError, ValueError):  # a version in it that is none
+            encode, content_type = choose_encoder("")
         registry = CollectorRegistry(auto_describe=False)
         registry.register(Collector(json.loads(answer)))
         headers = ((b"Content-Type", content_type.encode()), (b"Cache-Control", b"no-store"))

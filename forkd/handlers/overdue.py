@@ -18,7 +18,7 @@ from forkd.handlers.application import ApplicationCall
 from forkd.handlers.base import Response, make_response
 from forkd.loop.crew import Crew
 from forkd.loop.loop import Loop
-from forkd.loop.timers import Timer
+from forkd.loop.timers import NEVER, Timer
 from forkd.proto.http1.response import error_page
 from forkd.system.frames import stack_of
 
@@ -54,21 +54,26 @@ class Lasting:
     progress: int = 0
     """As at the last look; it began with none."""
     state: State = State.FRESH
+    given_up: float = NEVER
+    """When it came to GIVEN_UP: a loop that stood still comes to that late."""
 
     def judge(self, progress: int, waits: bool, timeout_s: float, now: float) -> State | None:
         """The state that it comes to, where that is another. waits: for its client."""
         ended = self.state in (State.GIVEN_UP, State.STUCK)
         if not ended and (waits or progress != self.progress):
             self.since, self.progress = now, progress
-        found = self._state_after(now - self.since, timeout_s)
+        found = self._state_at(now, timeout_s)
         if found is None or found.value <= self.state.value:
             return None
+        if found is State.GIVEN_UP:
+            self.given_up = now
         self.state = found
         return found
 
-    def _state_after(self, late: float, timeout_s: float) -> State | None:
+    def _state_at(self, now: float, timeout_s: float) -> State | None:
         if self.state is State.GIVEN_UP:
-            return State.STUCK if late >= timeout_s + GRACE_S else None
+            return State.STUCK if now >= self.given_up + GRACE_S else None
+        late = now - self.since
         if late >= timeout_s:
             return State.GIVEN_UP
         return State.SLOW if late >= timeout_s / 2 else None
@@ -81,7 +86,7 @@ class Lasting:
             case State.SLOW:
                 return self.since + timeout_s
             case _:
-                return self.since + timeout_s + GRACE_S
+                return self.given_up + GRACE_S
 
 
 class Overseer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from forkd.handlers.base import Match, Route
+from forkd.handlers.clients import Clients
 
 _REMEMBERED = 4096
 _LONGEST_REMEMBERED = 256
@@ -14,9 +15,13 @@ _LONGEST_REMEMBERED = 256
 class SiteRoutes:
     """The routes of one site. An exact match wins; then a suffix; then the longest prefix."""
 
-    def __init__(self, hosts: Sequence[str], routes: Iterable[Route]) -> None:
+    def __init__(
+        self, hosts: Sequence[str], routes: Iterable[Route], clients: Clients | None = None
+    ) -> None:
+        """clients: who is answered where no route takes a path; None: everybody."""
         self.hosts = tuple(hosts)
         """Empty: any host that no other site names."""
+        self._clients = clients
         self._exact: dict[str, Route] = {}
         self._suffixes: list[tuple[str, Route]] = []
         self._prefixes: dict[str, Route] = {}
@@ -46,6 +51,13 @@ class SiteRoutes:
     def wants_slash(self, path: str) -> bool:
         """Whether /prefix was asked for where /prefix/ is a route and /prefix is none."""
         return path + "/" in self._prefixes and path not in self._exact
+
+    def clients_of(self, path: str) -> Clients | None:
+        """Who is answered at a path that no route takes: where it is redirected to a route, those
+        that this one answers, so that a redirection tells nobody else of it."""
+        if self.wants_slash(path):
+            return self._prefixes[path + "/"].clients
+        return self._clients
 
     def _by_suffix(self, path: str) -> Match | None:
         for suffix, route in self._suffixes:

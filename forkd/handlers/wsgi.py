@@ -156,8 +156,19 @@ class WsgiCall(ApplicationCall):
                 self._send_piece(piece)
             if self.gone:
                 return
-        self._begin(0)
+            # The loop may be in another thread by now: what it says becomes true once, and stays.
+            if self.exchange.complete:
+                break
+        # Of an answer to HEAD, and of a 304, nobody knows what the length would be.
+        self._begin(None if self._is_bodiless else 0)
         self.finish()
+
+    @property
+    def _is_bodiless(self) -> bool:
+        """Whether there is no body, whatever the application gives (RFC 9110 6.4.1)."""
+        start = self._start
+        is_head = self.request.head.method == "HEAD"
+        return is_head or (start is not None and start.status in (204, 304))
 
     def _is_all(self, piece: bytes) -> bool:
         """Whether this is as much as the application has promised: frameworks give most of their
@@ -180,9 +191,8 @@ class WsgiCall(ApplicationCall):
         start = self._start
         if start is None:
             raise WsgiError("the application returned before start_response was called")
-        is_head = self.request.head.method == "HEAD"
         length: int | None = len(body)
-        if is_head or start.status in (204, 304):
+        if self._is_bodiless:
             # What a GET would have is for the application to say.
             length = start.length if start.length is not None else (length or None)
             length = None if start.status == 204 else length

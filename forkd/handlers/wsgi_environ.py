@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from forkd import __version__
 from forkd.handlers.base import Request
 from forkd.proto.http1.head import Head
+from forkd.proto.http1.reader import MEMO_HEAD
 
 Environ = dict[str, object]
 
@@ -38,9 +39,10 @@ class EnvironMaker:
         template = self._known.get(head)
         if template is None:
             template = self._template(request)
-            if len(self._known) >= _MOST_REMEMBERED:
-                self._known.clear()
-            self._known[head] = template
+            if len(head.raw) <= MEMO_HEAD:
+                if len(self._known) >= _MOST_REMEMBERED:
+                    self._known.clear()
+                self._known[head] = template
         environ = template.copy()
         environ["REMOTE_ADDR"] = peer.address
         environ["REMOTE_PORT"] = str(peer.port)

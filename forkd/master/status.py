@@ -55,6 +55,8 @@ def workers(supervisor: Supervisor, now: float) -> list[dict[str, object]]:
 def _worker(supervisor: Supervisor, child: Child, now: float) -> dict[str, object]:
     slot = supervisor.slot(child)
     counters = slot.read()
+    stalled_s = _stalled_s(child, counters, now)
+    share = slot.read_cpu_share()
     return {
         "slot": child.slot,
         "pid": child.pid,
@@ -65,8 +67,10 @@ def _worker(supervisor: Supervisor, child: Child, now: float) -> dict[str, objec
         "threads_busy": counters.threads_busy,
         "threads_waiting": slot.read_waiting(),
         "since_s": round(now - child.since, 3),
-        "stalled_s": _stalled_s(child, counters, now),
+        "stalled_s": stalled_s,
         "memory_pss": slot.read_memory(),
+        # What a worker that stands still said last is no longer true.
+        "cpu_percent": None if stalled_s or share is None else round(100 * share, 1),
         "request": request_entry(slot.read_under_way(), now),
     }
 

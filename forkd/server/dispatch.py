@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from forkd.errors import ProtocolError
 from forkd.handlers.base import Job, Peer, Request, Response
+from forkd.handlers.clients import Clients
 from forkd.handlers.files import refusal
 from forkd.loop.stream import FileRange
 from forkd.proto.http1.head import Head, parse_head
@@ -46,14 +47,16 @@ def dispatch(
     match = server.router.find(head.host, head.path)
     if match is None:
         connection.figures = server.figures.unrouted
-        connection.respond(route_missing(server, head))
+        site = server.router.site(head.host)
+        clients = site.clients_of(head.path) if site is not None else None
+        if clients is not None and _refuses(clients, peer, "the site"):
+            connection.respond(server.error(403))
+        else:
+            connection.respond(route_missing(server, head))
         return
     route = match.route
     connection.figures = route.figures
-    if route.clients is not None and not route.clients.welcome(peer.address):
-        log.info(
-            "client %s: refused by allow and deny of %s", peer.address or "unix:", route.pattern
-        )
+    if route.clients is not None and _refuses(route.clients, peer, route.pattern):
         connection.respond(server.error(403))
         return
     allowed = route.methods
@@ -76,6 +79,13 @@ def dispatch(
         connection.respond(answer, file)
     else:
         connection.start(request, answer)
+
+
+def _refuses(clients: Clients, peer: Peer, whose: str) -> bool:
+    if clients.welcome(peer.address):
+        return False
+    log.info("client %s: refused by allow and deny of %s", peer.address or "unix:", whose)
+    return True
 
 
 def _ask(server: Server, request: Request) -> tuple[Response | Job, FileRange | None]:

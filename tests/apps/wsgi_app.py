@@ -73,18 +73,23 @@ def early(environ: Environ) -> Iterable[bytes]:
 
 
 class Endless:
-    """Tells when it is closed."""
+    """Tells when it is closed. With a name it takes its time, and tells that."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def __iter__(self) -> Iterator[bytes]:
         while True:
             yield b"x" * 65536
+            if self._name:
+                time.sleep(0.05)
 
     def close(self) -> None:
-        tell("closed")
+        tell(self._name or "closed")
 
 
-def endless(_environ: Environ) -> Iterable[bytes]:
-    return Endless()
+def endless(environ: Environ) -> Iterable[bytes]:
+    return Endless(environ["QUERY_STRING"])
 
 
 def megabytes(environ: Environ) -> Iterable[bytes]:

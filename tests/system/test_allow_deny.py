@@ -112,6 +112,7 @@ def test_a_site_says_it_for_its_routes(tmp_path: Path) -> None:
         "/closed": "{respond: closed}",
         "/open": "{respond: open, allow: all}",
         "/narrow": "{respond: narrow, allow: 127.0.0.2}",
+        "/kept/": "{respond: kept, deny: 127.0.0.3}",
     }
     write_config(tmp_path, routes, workers="{count: 1}")
     path = tmp_path / "forkd.yaml"
@@ -124,6 +125,12 @@ def test_a_site_says_it_for_its_routes(tmp_path: Path) -> None:
         assert ask(daemon, "127.0.0.3", "/open") == [200]
         assert ask(daemon, "127.0.0.2", "/narrow") == [200]
         assert ask(daemon, "127.0.0.3", "/narrow") == [403]
+        # What no route takes is the site's, what is redirected to one is for whom that is.
+        assert ask(daemon, "127.0.0.1", "/nothing") == [403]
+        assert ask(daemon, "127.0.0.2", "/nothing") == [404]
+        assert "127.0.0.1: refused by allow and deny of the site" in daemon.wait_for_log("the site")
+        assert ask(daemon, "127.0.0.1", "/kept") == [301]
+        assert ask(daemon, "127.0.0.3", "/kept") == [403]
         path.write_text(path.read_text().replace("deny: 127.0.0.1", "deny: 127.0.0.2"))
         assert daemon.reload()["ok"]
         assert ask(daemon, "127.0.0.1", "/closed") == [200]

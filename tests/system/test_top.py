@@ -165,6 +165,37 @@ def test_one_frame_needs_no_terminal(daemon: Daemon) -> None:
     assert "\x1b" not in result.stdout
 
 
+BUSY = """\
+import os, threading
+
+
+def work():
+    while not os.path.exists("enough"):
+        sum(range(10_000))
+
+
+def application(environ, start_response):
+    threading.Thread(target=work).start()
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+def test_the_cpu_of_each_worker_is_told(tmp_path: Path) -> None:
+    (tmp_path / "busy.py").write_text(BUSY)
+    with started(tmp_path, {"/": '{wsgi: "busy:application"}'}) as daemon:
+        assert requests.get(daemon.url, timeout=10).text == "ok"
+
+        def shares() -> list[float]:
+            return sorted(worker["cpu_percent"] or 0.0 for worker in daemon.workers())
+
+        eventually(lambda: shares()[0] < 10 < 30 < shares()[1], "one works, one rests")
+        frame = daemon.command("top", "--once", "-n", "0.1").stdout
+        assert " CPU% " in frame
+        (tmp_path / "enough").touch()
+        eventually(lambda: 0 <= shares()[1] < 10, "both rest")
+
+
 def test_without_a_terminal_it_says_what_to_do(daemon: Daemon) -> None:
     result = daemon.command("top")
     assert (result.returncode, result.stdout) == (2, "")

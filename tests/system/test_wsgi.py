@@ -179,6 +179,16 @@ def test_an_answer_whose_client_is_gone_is_closed(daemon: Daemon) -> None:
     eventually(lambda: counted(daemon) == (0, 0), "its thread is free")
 
 
+def test_an_endless_answer_to_head_comes_to_its_end(daemon: Daemon) -> None:
+    """In the thread of the loop, and in one apart, where the loop hears of each piece later."""
+    signals = Signals(daemon)
+    for name in ("head-closed", "head-closed-again"):
+        response = requests.head(f"{daemon.url}/endless?{name}", timeout=DEADLINE_S)
+        assert (response.status_code, response.content) == (200, b"")
+        signals.expect(name)
+    eventually(lambda: counted(daemon) == (0, 0), "its thread is free")
+
+
 def test_many_clients_at_once_get_each_their_own(daemon: Daemon) -> None:
     def ask(number: int) -> bool:
         with requests.Session() as session:

@@ -329,6 +329,24 @@ def test_a_handler_of_errors_makes_the_page(
     assert ("ZeroDivisionError" in answer.log) == (path in ("/fails", "/teapot"))
 
 
+def test_what_an_error_says_in_headers_is_said_by_its_handler_as_well() -> None:
+    app = App()
+    app.route("/")(lambda _: "home")
+    app.route("/write", ["POST"])(lambda _: "written")
+    same = Response("no", 405, {"X-Own": "yes"})
+    app.errors[405] = lambda *_: same
+    for path, allowed in (("/", "GET, HEAD"), ("/write", "POST")):
+        answer = ask(app, "PUT", path)
+        assert (answer.status, answer.body) == ("405 Method Not Allowed", b"no")
+        assert (answer.headers["Allow"], answer.headers["X-Own"]) == (allowed, "yes")
+    app.errors[405] = lambda *_: Response("no", 405, {"allow": "BREW"})
+    assert ask(app, "PUT").headers == {
+        "allow": "BREW",
+        "Content-Length": "2",
+        "Content-Type": "text/html; charset=utf-8",
+    }, "its own word goes first"
+
+
 def seen(request: Request) -> dict[str, Any]:
     return {
         "method": request.method,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,21 @@ def test_a_cleared_slot_is_as_new() -> None:
     slot.write_memory(9)
     slot.clear()
     assert (slot.read(), slot.read_request(), slot.read_memory()) == (Counters(), b"", None)
+
+
+def test_the_cpu_share_is_that_between_the_last_two_figures() -> None:
+    slot = Scoreboard(1).slots[0]
+    assert slot.read_cpu_share() is None
+    shares = []
+    for used, at in ((5.0, 100.0), (5.5, 101.0), (5.51, 102.0), (9.51, 104.0), (9.6, 104.0)):
+        slot.write_cpu(used, at)
+        assert slot.read_cpu() == (used, at)
+        shares.append(slot.read_cpu_share())
+    assert shares == [None, *map(pytest.approx, (0.5, 0.01, 2.0, 2.0))]
+    slot.clear()
+    assert slot.read_cpu_share() is None
+    slot.write_cpu(0.1, 105.0)
+    assert slot.read_cpu_share() is None, "the figures before were those of another child"
 
 
 def test_a_request_text_that_is_too_long_is_cut_and_stays_in_its_slot() -> None:

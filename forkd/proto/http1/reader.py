@@ -16,7 +16,7 @@ from forkd.proto.http1.head import Head, check_request_line, parse_head
 from forkd.proto.http1.limits import HeadLimits
 from forkd.proto.http1.syntax import BARE_LINE_END, refuse_fields, refuse_line
 
-_MEMO_HEAD = 4096
+MEMO_HEAD = 4096
 """Longer heads are not remembered, bytes. A browser's has 0.5 to 2 KB."""
 _MEMO_SIZE = 12 << 20
 """Bytes of memory, about: 2,300 heads of a browser."""
@@ -47,7 +47,7 @@ class HeadMemo(dict[bytes, Head]):
         self._size = 0
 
     def keep(self, data: bytes, head: Head) -> None:
-        if len(data) > _MEMO_HEAD:
+        if len(data) > MEMO_HEAD:
             return
         # Emptied whole: what is of use comes back sooner than it could be kept track of.
         size = len(data) + _HEAD_SIZE + _HEADER_SIZE * len(head.headers)
@@ -134,7 +134,7 @@ class RequestReader:
             self._fresh = False
             # A bytes object, since only one receive made it.
             data: bytes = self._buffer  # type: ignore[assignment]
-            if len(data) <= _MEMO_HEAD:
+            if len(data) <= MEMO_HEAD:
                 head = self._memo.get(data)
                 if head is not None:
                     self._buffer = b""
@@ -200,7 +200,7 @@ class RequestReader:
             return None
         end += 4
         data = bytes(buffer[at:end])
-        head = self._memo.get(data) if len(data) <= _MEMO_HEAD else None
+        head = self._memo.get(data) if len(data) <= MEMO_HEAD else None
         if head is None:
             head = self._parse(data)
         self._consume(end)

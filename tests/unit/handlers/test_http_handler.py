@@ -27,6 +27,8 @@ from forkd.errors import OperationError
 from forkd.handlers.http_handler import HttpHandler
 from forkd.handlers.imports import offer_cgi_class
 from forkd.loop.crew import Crew
+from forkd.proto.http1.reader import MEMO_HEAD
+from tests.unit.handlers.requests import request
 from tests.unit.server.scene import Scene
 from tests.unit.stepped import SteppedLoop
 from tests.unit.written import written
@@ -429,6 +431,15 @@ def test_the_head_is_parsed_for_a_class_and_anew_for_each_request(scene: MakeSce
     assert seen == [(b"GET //a?b HTTP/1.1\r\n", "GET", "/a?b", fields)] * 3
 
 
+def test_long_heads_are_not_kept(loop: SteppedLoop) -> None:
+    changes = written(HeaderChanges)
+    handler = HttpHandler(Plain, "mod:Class", "key", changes, False, Crew(loop, 1))
+    for size in (1, MEMO_HEAD):
+        asked = request("/", f"X-Long: {'x' * size}")
+        assert b"x" * size in handler.head(asked, None).data
+        assert (asked.head in handler._heads) is (size == 1)
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "message/http"])
 def test_a_body_follows_the_head_whoever_parses_that(scene: MakeScene, kind: str) -> None:
     class Typed(Modern):
@@ -577,6 +588,26 @@ def test_the_routes_headers_are_changed(scene: MakeScene) -> None:
     assert b"\r\nX-A: b\r\nX-A: c\r\n\r\nhello" in answer
     assert b"Content-Type" not in answer
     assert b"\r\nContent-Length: 5\r\n" in answer
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_a_folded_header_is_one_for_the_routes_headers(scene: MakeScene, end: bytes) -> None:
+    lines = [
+        b"HTTP/1.1 200 OK",
+        b"X-Long: one",
+        b" two: 2",
+        b"\tthree",
+        b"X-Gone: a",
+        b"  X-Kept: b",
+        b"Content-Length: 2",
+        b"\t",
+        b"",
+        b"ok",
+    ]
+    one = scene(writing(end.join(lines)), rules={"set": {"X-A": "b"}, "remove": ["X-Gone"]})
+    assert one.ask().read() == (
+        b"HTTP/1.1 200 OK\r\nX-Long: one two: 2 three\r\nContent-Length: 2\r\nX-A: b\r\n\r\nok"
+    )
 
 
 def test_a_partial_with_arguments_works(scene: MakeScene, tmp_path: Path) -> None:

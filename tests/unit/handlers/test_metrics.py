@@ -98,6 +98,8 @@ def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 def test_every_figure_has_its_metric(loop: SteppedLoop) -> None:
     response = ask(loop, FakeMaster(FIGURES)).response
     assert response.status == 200
+    said = b"\n# HELP forkd_generation Number of the configuration that serves.\n"
+    assert said in response.body
     assert fields(response)["Content-Type"].startswith("text/plain; version=")
     assert fields(response)["Cache-Control"] == "no-store"
     found = samples(response.body.decode())
@@ -147,6 +149,16 @@ def test_open_metrics_is_given_to_who_asks_for_it(loop: SteppedLoop) -> None:
     assert families["forkd_request_duration_seconds"].type == "histogram"
     assert families["forkd_workers"].type == "gauge"
     assert sum(sample.value for sample in families["forkd_requests"].samples) == 18
+
+
+@pytest.mark.parametrize("version", ["x", "1.x", "1.0.0.0.0.0.0a", '"1.0.0"', "", "9" * 5000])
+@pytest.mark.parametrize("kind", ["application/openmetrics-text", "text/plain"])
+def test_a_version_that_is_none_gets_the_text_that_everybody_reads(
+    loop: SteppedLoop, kind: str, version: str
+) -> None:
+    client = ask(loop, FakeMaster(FIGURES), f"Accept: {kind};version={version}")
+    assert client.calls == ["answer 200"]
+    assert client.response.status == 200
 
 
 def test_headers_of_the_route_are_changed(loop: SteppedLoop) -> None:

@@ -25,7 +25,8 @@ FRESH, SLOW, GIVEN_UP, STUCK = State.FRESH, State.SLOW, State.GIVEN_UP, State.ST
         ([5.0, 9.9, 10.0, 10.0 + GRACE_S], [SLOW, None, GIVEN_UP, STUCK]),
         ([5.0, 5.1, 5.2], [SLOW, None, None]),
         ([12.0, 12.1], [GIVEN_UP, None]),
-        ([60.0, 60.0, 60.0], [GIVEN_UP, STUCK, None]),
+        ([60.0, 60.0, 60.0], [GIVEN_UP, None, None]),
+        ([60.0, 59.9 + GRACE_S, 60.0 + GRACE_S, 99.0], [GIVEN_UP, None, STUCK, None]),
     ],
 )
 def test_a_call_without_progress_comes_to_each_state_once(
@@ -51,6 +52,13 @@ def test_what_a_call_does_after_it_was_given_up_is_no_progress() -> None:
     lasting = Lasting(100.0)
     assert lasting.judge(0, False, 10.0, 110.0) is GIVEN_UP
     assert lasting.judge(5, True, 10.0, 110.0 + GRACE_S) is STUCK
+
+
+def test_the_grace_begins_when_it_was_given_up() -> None:
+    """A loop that stood still looks late; the call may have been on its way back all the time."""
+    lasting = Lasting(100.0)
+    assert lasting.judge(0, False, 10.0, 130.0) is GIVEN_UP
+    assert lasting.due(10.0) == 130.0 + GRACE_S
 
 
 class Told:

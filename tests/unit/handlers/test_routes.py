@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from forkd.handlers.clients import Clients
 from forkd.handlers.routes import Router, SiteRoutes
 from tests.unit.handlers.requests import route
 
+SITE, ONE, TWO = Clients([], []), Clients([], []), Clients([], [])
 PATTERNS = ["/", "/exact", "/a/", "/a/b/", "*.php", "*.tar.gz", "*.gz", "/cgi-bin/", "/a/x.php"]
 
 
@@ -76,6 +78,20 @@ def test_a_path_that_no_route_takes_is_not_found() -> None:
 def test_a_missing_slash_is_noticed(path: str, wants: bool) -> None:
     site = SiteRoutes((), [route(one) for one in ("/a/", "/a/b/", "/exact", "/exact/")])
     assert site.wants_slash(path) is wants
+
+
+@pytest.mark.parametrize(
+    ("path", "welcome"),
+    [("/open", ONE), ("/closed", TWO), ("/plain", None), ("/none", SITE), ("/", SITE), ("*", SITE)],
+)
+def test_where_no_route_takes_a_path_the_site_says_who_is_answered(
+    path: str, welcome: Clients | None
+) -> None:
+    """But where the path is redirected to a route, that one says it."""
+    routes = [route("/open/"), route("/closed/"), route("/plain/")]
+    for one, clients in zip(routes, (ONE, TWO, None), strict=True):
+        one.clients = clients
+    assert SiteRoutes((), routes, SITE).clients_of(path) is welcome
 
 
 @pytest.mark.parametrize(

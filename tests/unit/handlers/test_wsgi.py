@@ -16,8 +16,11 @@ import pytest
 
 from forkd.config.settings import HeaderChanges
 from forkd.handlers.wsgi import Application, Wsgi
+from forkd.handlers.wsgi_environ import EnvironMaker
 from forkd.loop.crew import Crew
+from forkd.proto.http1.reader import MEMO_HEAD
 from forkd.server.http import HttpConnection
+from tests.unit.handlers.requests import request
 from tests.unit.server.scene import Reply, Scene
 from tests.unit.stepped import SteppedLoop
 from tests.unit.written import written
@@ -422,12 +425,14 @@ def head_reply(one: Scene) -> Reply:
     [
         ([("Content-Length", "99")], [], "99"),
         ([("Content-Length", "99")], [b""], "99"),
+        ([("Content-Length", "99")], iter([]), "99"),
         ([], [b"hello"], "5"),
         ([], [], None),
+        ([], iter([]), None),
     ],
 )
 def test_head_has_no_body_and_the_length_that_get_would_have(
-    scene: MakeScene, headers: list[tuple[str, str]], pieces: list[bytes], length: str | None
+    scene: MakeScene, headers: list[tuple[str, str]], pieces: Iterable[bytes], length: str | None
 ) -> None:
     one = scene(returning(pieces, headers=headers + TEXT), strict=False)
     for _ in range(2):
@@ -436,9 +441,12 @@ def test_head_has_no_body_and_the_length_that_get_would_have(
     assert not one.ended
 
 
+@pytest.mark.parametrize("pieces", [[], iter([]), iter([b""])], ids=["list", "none", "empty"])
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-def test_a_status_without_a_body_has_none_and_no_length(scene: MakeScene, status: str) -> None:
-    one = scene(returning([], status, []), strict=False)
+def test_a_status_without_a_body_has_none_and_no_length(
+    scene: MakeScene, status: str, pieces: Iterable[bytes]
+) -> None:
+    one = scene(returning(pieces, status, []), strict=False)
     for _ in range(2):
         reply = one.ask().reply()
         assert (reply.status, reply.rest) == (int(status[:3]), b"")
@@ -516,6 +524,43 @@ def test_nothing_is_asked_for_beyond_the_content_length(
     one = scene(returning(endless(), headers=[("Content-Length", "5"), *TEXT]), strict=False)
     assert one.ask().reply().body == b"hello"
     assert "test:app: more body than its Content-Length" in caplog.text
+    assert not one.ended
+
+
+class Counted:
+    """An iterable that never ends of itself, and says how often it was asked and closed."""
+
+    def __init__(self, piece: bytes) -> None:
+        self._piece = piece
+        self.asked = 0
+        self.closed = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self.asked < 100:
+            self.asked += 1
+            yield self._piece
+        pytest.fail("nobody wants that much")
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_nothing_more_is_asked_for_where_only_the_head_is_wanted(scene: MakeScene) -> None:
+    pieces = Counted(b"x")
+    one = scene(returning(pieces), strict=False)
+    assert head_reply(one).status == 200
+    assert (pieces.asked, pieces.closed) == (1, 1)
+    assert not one.ended
+
+
+def test_nor_once_pieces_have_come_to_more_than_the_content_length(
+    scene: MakeScene, caplog: pytest.LogCaptureFixture
+) -> None:
+    pieces = Counted(b"abc")
+    one = scene(returning(pieces, headers=[("Content-Length", "5"), *TEXT]), strict=False)
+    assert one.ask().reply().body == b"abcab"
+    assert (pieces.asked, pieces.closed) == (2, 1)
+    assert len([line for line in caplog.messages if "the rest is cut off" in line]) == 1
     assert not one.ended
 
 
@@ -605,6 +650,15 @@ def test_what_it_writes_to_its_errors_is_in_the_log(
         "test:app: two",
         "test:app: three",
     ]
+
+
+def test_long_heads_are_not_kept() -> None:
+    maker = EnvironMaker({})
+    for size in (1, MEMO_HEAD):
+        asked = request("/", f"X-Long: {'x' * size}")
+        environ = maker.make(asked, None)
+        assert environ["HTTP_X_LONG"] == "x" * size
+        assert (asked.head in maker._known) is (size == 1)
 
 
 def test_any_method_reaches_the_application(scene: MakeScene) -> None:

@@ -49,6 +49,7 @@ def test_each_worker_has_an_entry_by_slot_and_spawners_have_none(supervisor: Sup
         "since_s": 10.0,
         "stalled_s": None,
         "memory_pss": None,
+        "cpu_percent": None,
         "request": None,
     }
 
@@ -63,6 +64,14 @@ def test_a_worker_that_gives_no_sign_of_life_is_told_with_for_how_long(
     unborn.clear()
     told = [[entry["stalled_s"] for entry in workers(supervisor, now)] for now in (100.9, 101.5)]
     assert told == [[None, None, None, None], [2.5, 2.5, None, None]]
+
+
+def test_the_cpu_is_told_as_long_as_the_worker_says_it(supervisor: Supervisor) -> None:
+    slot = add(supervisor, child(1))
+    for used, at in ((5.0, 98.0), (5.1234, 99.0)):
+        slot.write_cpu(used, at)
+    told = [workers(supervisor, now)[0]["cpu_percent"] for now in (100.0, 101.5)]
+    assert told == [12.3, None], "what a worker that stands still needs is not known"
 
 
 def test_the_oldest_request_is_told_with_its_age(supervisor: Supervisor) -> None:
