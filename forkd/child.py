@@ -18,6 +18,7 @@ import setproctitle
 
 from forkd.channel import Channel, Said, Word
 from forkd.config.address import Address
+from forkd.config.policy import RouteKey, SpawnPolicy
 from forkd.config.settings import Settings
 from forkd.errors import ForkdError
 from forkd.logs.error import start_error_log
@@ -55,13 +56,6 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class SpawnPolicy:
-    """What a spawner imposes on the programs that it starts. There is a pool for each."""
-
-    no_new_privileges: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Pool:
     """Children that do the same and can stand in for each other."""
 
@@ -85,6 +79,8 @@ class Assignment:
     """Whom to become; None: stay who the master is."""
     orders: Mapping[SpawnPolicy, socket.socket]
     """This child's ends of the sockets on which workers order programs from spawners."""
+    policies: Mapping[RouteKey, SpawnPolicy]
+    """From which spawners the programs of a route are ordered."""
     stacks: int | None = None
     """A file in memory for the stacks of a worker, which the master reads."""
 
@@ -174,9 +170,16 @@ def _become(run: Callable[[], None], name: str) -> NoReturn:
 
 
 def enter(
-    assignment: Assignment, title: str, *, keep_privileges: bool, on_orphaned: signal.Signals
+    assignment: Assignment,
+    title: str,
+    *,
+    keep_privileges: bool,
+    on_orphaned: signal.Signals,
+    keep: Iterable[int] = (),
 ) -> None:
     """Become what the assignment says. Called first thing after the fork, signals still blocked.
+
+    keep: descriptors that the child has opened itself, with the master's rights.
 
     The order matters: descriptors are closed while they can still be listed, the log is there
     before anything can go wrong, identity goes before no_new_privs (which would not forbid it, but
@@ -186,7 +189,7 @@ def enter(
     # Objects of the master must never be finalised here: their descriptors' numbers are used anew.
     gc.freeze()
     reset_signals(ignore=IGNORED_SIGNALS)
-    close_descriptors_except(_descriptors(assignment))
+    close_descriptors_except(_descriptors(assignment).union(keep))
     settings = assignment.settings
     start_error_log(
         assignment.log_files.open(settings.log.error.file),

@@ -25,6 +25,7 @@ def conflicts(data: Mapping[str, Data], tree: Tree, root: str) -> Iterator[Confl
     yield from _same_address(data.get("listen"), tree.places, root)
     yield from _same_host(data.get("sites"), tree.places)
     yield from _other_value(data.get("sites"), tree)
+    yield from _programs(data.get("sites"))
     if data.get("group") is not None and data.get("user") is None:
         yield ("group",), "a group needs a user (write user as well)"
 
@@ -126,16 +127,40 @@ def _variables(sites: Data) -> Iterator[tuple[Keys, str, str]]:
                 yield (*keys, name), name, value
 
 
+def _programs(sites: Data) -> Iterator[Conflict]:
+    """What cannot be imposed on the programs of one route."""
+    for keys, route in _routes(sites):
+        if "cgi" not in route:
+            continue
+        if route.get("group") is not None and route.get("user") is None:
+            yield (*keys, "group"), "a group needs a user (write user as well)"
+        sandbox = text_of(route.get("sandbox"))
+        wants_none = sandbox is not None and sandbox.lower() in ("false", "no", "off")
+        privileges = text_of(route.get("no_new_privileges"))
+        if "sandbox" in route and not wants_none and privileges in ("false", "no", "off"):
+            yield (
+                (*keys, "sandbox"),
+                "a sandbox cannot hold a program that may gain privileges "
+                "(leave no_new_privileges: false or the sandbox out)",
+            )
+        if "max_queued" in route and "max_concurrent" not in route:
+            yield (*keys, "max_queued"), "max_queued is for routes with max_concurrent"
+
+
 def _environments(sites: Data) -> Iterator[tuple[Keys, dict[str, Data]]]:
     """The env of each route that is an application."""
+    for keys, route in _routes(sites):
+        env = route.get("env") if route.keys() & APPLICATION_ACTIONS else None
+        if isinstance(env, dict):
+            yield (*keys, "env"), env
+
+
+def _routes(sites: Data) -> Iterator[tuple[Keys, dict[str, Data]]]:
     for site_keys, site in _entries(("sites",), sites):
         routes = site.get("routes") if isinstance(site, dict) else None
         for pattern, route in routes.items() if isinstance(routes, dict) else ():
-            if not isinstance(route, dict) or not route.keys() & APPLICATION_ACTIONS:
-                continue
-            env = route.get("env")
-            if isinstance(env, dict):
-                yield (*site_keys, "routes", pattern, "env"), env
+            if isinstance(route, dict):
+                yield (*site_keys, "routes", pattern), route
 
 
 def _entries(keys: Keys, value: Data) -> list[tuple[Keys, Data]]:

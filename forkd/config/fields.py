@@ -102,12 +102,14 @@ class OneOrMany:
     """A list that may be written as its one entry."""
 
     noun: str
+    or_none: bool = False
+    """Whether an empty list says something."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         def as_list(value: object) -> object:
-            if value is None or value in ([], ()):
+            if value is None or (value in ([], ()) and not self.or_none):
                 raise ValueError(f"expected {self.noun}, or a list of at least one")
             return value if isinstance(value, list | tuple) else [value]
 
@@ -117,7 +119,29 @@ class OneOrMany:
         self, core: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         many = handler(core)
-        return {"anyOf": [many["items"], {**many, "minItems": 1}]}
+        return {"anyOf": [many["items"], {**many, "minItems": 0 if self.or_none else 1}]}
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """A block that is there at all only where it is written; `true`, or nothing, has its defaults
+    and `false` is the same as to leave it out."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        def as_block(value: object) -> object:
+            text = words.text_of(value)
+            if text is None:
+                return {} if value is None else value
+            return {} if words.parse_switch(text) else None
+
+        return core_schema.no_info_before_validator_function(as_block, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [handler(core), dict(SWITCH.schema)]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,5 +272,7 @@ GROUP: Final = Kind(machine.group_name, {"type": ["string", "integer"]})
 PATH: Final = PlacedKind(machine.absolute, _PATH)
 EXISTING: Final = PlacedKind(machine.existing, _PATH)
 DIRECTORY: Final = PlacedKind(machine.existing_directory, _PATH)
+PROGRAM: Final = PlacedKind(machine.program, _PATH)
 LOG_FILE: Final = PlacedKind(machine.log_file, _PATH)
+SWITCHED: Final = Switched()
 MAY_BE_BLANK: Final = AlsoWritten(({"type": "null"},))

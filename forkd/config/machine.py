@@ -66,6 +66,21 @@ def existing_directory(value: object, context: Context) -> Path:
     return path
 
 
+def program(value: object, context: Context) -> Path:
+    """The absolute path of a file that can be executed.
+
+    By a path, since the directories of a search path may change what is run.
+    """
+    path = absolute(value, context)
+    if _is_located(value, context):
+        mode = _mode(path, "program")
+        if not stat.S_ISREG(mode):
+            raise ValueError(f"expected a program, and {path} is none")
+        if not mode & 0o111:
+            raise ValueError(f"{path} may be executed by nobody (chmod +x {path})")
+    return path
+
+
 def _is_located(value: object, context: Context) -> bool:
     """Whether it is known where a path is."""
     return context.root is not None or os.path.isabs(_path_text(value))

@@ -16,9 +16,11 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic.functional_validators import BeforeValidator
 
 from forkd.config import fields, machine, names, targets
+from forkd.config.access_format import SCHEMA, parse_format
 from forkd.config.address import Address, UnixAddress, of_protocol
 from forkd.config.fields import MAY_BE_BLANK, Block, OneOrMany, default, required
-from forkd.config.routes import ROUTE_LATER, Networks, RouteField, Switch
+from forkd.config.route_options import ROUTE_LATER, Networks, Switch
+from forkd.config.routes import RouteField
 from forkd.config.settings import MAX_WORKERS
 from forkd.config.targets import Target
 from forkd.config.words import describe, parse_text, text_of
@@ -209,9 +211,9 @@ class AccessLog(Block):
     file: Annotated[Path | Literal["stdout", "stderr"], fields.LOG_FILE] = default(
         "stdout", "Where the lines go: stdout, stderr or a file."
     )
-    format: Annotated[
-        Literal["common", "combined"], fields.choice("common", "combined", later=("json",))
-    ] = default("combined", "The format of a line: common or combined.")
+    format: Annotated[str, fields.Kind(parse_format, SCHEMA)] = default(
+        "combined", "The format of a line: common, combined, json, or a template."
+    )
 
 
 class ErrorLog(Block):

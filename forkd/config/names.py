@@ -14,6 +14,7 @@ from forkd.config.words import describe, parse_text
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_ENDING = re.compile(r"\.[^./\x00-\x20]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CONTROL_OR_TAB = re.compile(r"[\x00-\x1f\x7f]")
@@ -112,6 +113,14 @@ def parse_variable(value: object) -> str:
             "expected the name of a variable, of letters, digits and _ and not beginning with a "
             f"digit, not {describe(text)}"
         )
+    return text
+
+
+def parse_ending(value: object) -> str:
+    """The ending of a file's name: a dot and what follows the last one."""
+    text = parse_text(value)
+    if not _ENDING.fullmatch(text):
+        raise ValueError(f"expected the ending of a file's name such as .pl, not {describe(text)}")
     return text
 
 

@@ -7,74 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Container
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 from pydantic.functional_validators import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from forkd.config import fields, names, targets
-from forkd.config.fields import Block, OneOrMany, default, required
-from forkd.config.networks import Network, parse_network
+from forkd.config.cgi_route import CgiRoute
+from forkd.config.fields import OneOrMany, default, required
+from forkd.config.route_options import (
+    ROUTE_LATER,
+    FieldValue,
+    RouteOptions,
+    Switch,
+    Text,
+    Variable,
+)
 from forkd.config.targets import Target
 from forkd.config.words import describe, nearest, one_of, parse_choice
-
-FieldName = Annotated[str, fields.named(names.parse_field_name)]
-FieldValue = Annotated[str, fields.named(names.parse_field_value)]
-Variable = Annotated[str, fields.named(names.parse_variable)]
-Text = Annotated[str, fields.TEXT]
-Switch = Annotated[bool, fields.SWITCH]
-Networks = Annotated[
-    tuple[Annotated[Network, fields.named(parse_network)], ...], OneOrMany("an address")
-]
 
 NO_CONTENT: Final = frozenset({204, 205, 304})
 """Statuses whose answers have no content, RFC 9110 section 15."""
 
 REDIRECTS: Final = ("301", "302", "303", "307", "308")
 
-ROUTE_LATER: Final = frozenset({"auth", "forward_auth", "limit", "compress", "rewrite", "timeout"})
 LATER_ACTIONS: Final = ("fastcgi", "scgi")
 _ALSO_AN_OPTION: Final = ("redirect", "respond")
 """Beside these actions `status` is a number."""
-
-
-class HeaderChanges(Block):
-    """What is done to the headers of a response: remove first, then set, then add."""
-
-    add: dict[FieldName, FieldValue] = default({}, "Headers that are added.")
-    set: dict[FieldName, FieldValue] = default({}, "Headers that replace those of their name.")
-    remove: Annotated[tuple[FieldName, ...], OneOrMany("the name of a header")] = Field(
-        default=(), description="Names of headers that are taken away."
-    )
-
-
-class RouteOptions(Block):
-    """What every route may have beside its action."""
-
-    action: ClassVar[str]
-    later: ClassVar[frozenset[str]] = ROUTE_LATER
-
-    max_body: Annotated[int, fields.size()] | None = Field(
-        default=None,
-        description="Largest request body in bytes; left out, that of the site, else of limits.",
-    )
-    methods: Annotated[
-        tuple[Annotated[str, fields.named(names.parse_method)], ...], OneOrMany("a method")
-    ] = Field(
-        default=(), description="The only methods that are answered; left out, all of the action."
-    )
-    headers: Annotated[HeaderChanges, fields.MAY_BE_BLANK] = default(
-        {}, "Changes to the headers of the response."
-    )
-    allow: Networks = Field(
-        default=(),
-        description="Clients that are answered; left out, those of the site, else all.",
-    )
-    deny: Networks = Field(
-        default=(),
-        description="Clients that are refused (403); left out, those of the site, else none.",
-    )
 
 
 class StaticRoute(RouteOptions):
@@ -101,36 +61,6 @@ class StaticRoute(RouteOptions):
     follow_symlinks: Annotated[
         Literal["within", "owner", "all", "none"], fields.choice("within", "owner", "all", "none")
     ] = default("within", "Which symbolic links are followed: within, owner, all or none.")
-
-
-class CgiRoute(RouteOptions):
-    """Programs, RFC 3875."""
-
-    action = "cgi"
-    later = (ROUTE_LATER - {"timeout"}) | {
-        *("user", "group", "interpreters", "limits", "sandbox", "max_concurrent", "preload")
-    }
-
-    cgi: Annotated[Path, fields.EXISTING] = required("The directory of programs, or one program.")
-    timeout: Annotated[float, fields.duration()] = default(
-        "60s", "Seconds that a program is waited for without progress; then it is ended (504)."
-    )
-    env: dict[Variable, Text] = default({}, "Variables that are added to a program's environment.")
-    pass_env: Annotated[tuple[Variable, ...], OneOrMany("the name of a variable")] = Field(
-        default=(), description="Variables that are copied from the environment of the master."
-    )
-    pass_authorization: Switch = default(
-        False, "Whether a program is given the Authorization header."
-    )
-    on_disconnect: Annotated[Literal["kill", "finish"], fields.choice("kill", "finish")] = default(
-        "kill", "What becomes of a program whose client is gone."
-    )
-    no_new_privileges: Switch = default(
-        True, "Whether set-user-ID programs such as sudo are without effect."
-    )
-    warm: Annotated[Literal[False], fields.only_false()] = default(
-        False, "Whether programs are started from an interpreter that is already running."
-    )
 
 
 RequestTimeout = Annotated[float, fields.duration()] | None

@@ -82,7 +82,8 @@ class AccessLog:
     """A line for each request."""
 
     file: Path | Literal["stdout", "stderr"]
-    format: Literal["common", "combined"]
+    format: str
+    """common, combined, json, or a template (config/access_template.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,28 @@ class StaticRoute(RouteOptions):
 
 
 @dataclass(frozen=True, slots=True)
+class CgiLimits:
+    """What each program may use; None: no limit."""
+
+    cpu: float | None
+    """Seconds."""
+    memory: int | None
+    processes: int | None
+    file_size: int | None
+    open_files: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """What programs may reach beside what they need to run at all."""
+
+    read: tuple[Path, ...]
+    write: tuple[Path, ...]
+    network: bool
+    best_effort: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CgiRoute(RouteOptions):
     """Programs, RFC 3875."""
 
@@ -145,6 +168,15 @@ class CgiRoute(RouteOptions):
     pass_authorization: bool
     on_disconnect: Literal["kill", "finish"]
     no_new_privileges: bool
+    user: str | None
+    group: str | None
+    interpreters: dict[str, Path]
+    limits: CgiLimits
+    sandbox: Sandbox | None
+    max_concurrent: int | None
+    max_queued: int
+    x_sendfile: tuple[Path, ...]
+    record: Path | None
     warm: Literal[False]
 
 

@@ -27,6 +27,7 @@ WRITABLE = select.EPOLLOUT
 EXCLUSIVE = select.EPOLLEXCLUSIVE
 
 _EVENTS_AT_ONCE = 256
+SHORTLY_S = 0.001
 _REST_S = 0.002
 """How often at most a busy loop does what is done when it rests."""
 
@@ -50,6 +51,8 @@ class Loop:
         self._renewed: set[int] = set()
         """Watched anew since the events that are being handled were read."""
         self._at_rest: list[Callable[[], None]] = []
+        self._shortly: list[Callable[[], None]] = []
+        self._shortly_at = NEVER
         self._soon: deque[Callable[[], None]] = deque()
         self._posted: deque[Callable[[], None]] = deque()
         self._bell = -1
@@ -68,6 +71,9 @@ class Loop:
         self._ready[fd] = ready
         self._renewed.add(fd)
 
+    def watches(self, fd: int) -> bool:
+        return fd in self._ready
+
     def change(self, fd: int, events: int) -> None:
         self._epoll.modify(fd, events)
 
@@ -85,6 +91,12 @@ class Loop:
         """Call this when the loop is about to wait, and 2 ms later at the latest where the last
         time was less than that ago: work that is done once for many events."""
         self._at_rest.append(call)
+
+    def call_shortly(self, call: Callable[[], None]) -> None:
+        """Call this in a millisecond or two: what is on its way will have come by then."""
+        if not self._shortly:
+            self._shortly_at = monotonic() + SHORTLY_S
+        self._shortly.append(call)
 
     def call_soon(self, call: Callable[[], None]) -> None:
         """Call this at the end of the turn, when no callback is on the stack."""
@@ -123,6 +135,8 @@ class Loop:
             else:
                 # A busy loop turns for one event or two: what a turn costs, each of them costs.
                 patience = _REST_S
+            if self._shortly:
+                patience = 0 if patience == 0 else SHORTLY_S
             events = poll(patience, _EVENTS_AT_ONCE)
             self.now = now = monotonic()
             if renewed:
@@ -139,6 +153,8 @@ class Loop:
                     log.exception("fault in a callback of the loop fd=%d", fd)
             if timers.next_due <= now:
                 self._guard(self._fire)
+            if self._shortly_at <= now:
+                self._call_those_of_shortly()
             try:
                 while self._soon:
                     self._guard(self._soon.popleft())
@@ -154,6 +170,11 @@ class Loop:
         # Those that are there now; more ring again.
         for _ in range(len(self._posted)):
             self.call_soon(self._posted.popleft())
+
+    def _call_those_of_shortly(self) -> None:
+        calls, self._shortly, self._shortly_at = self._shortly, [], NEVER
+        for call in calls:
+            self._guard(call)
 
     def _fire(self) -> None:
         self.timers.fire(self.now)

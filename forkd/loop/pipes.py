@@ -59,7 +59,8 @@ class Source:
 
     def close(self) -> None:
         if self.fd >= 0:
-            self.pause()
+            if not self.paused:
+                self._loop.forget_closing(self.fd)  # nobody else has this end of the pipe
             self.paused = False
             os.close(self.fd)
             self.fd = -1

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from forkd.channel import Channel
-from forkd.child import Assignment, Kind, Pool, SpawnPolicy
+from forkd.child import Assignment, Kind, Pool
 from forkd.config.address import Address
-from forkd.config.settings import CgiRoute, Settings
+from forkd.config.policy import RouteKey, SpawnPolicy, cgi_routes, policies
+from forkd.config.settings import Settings
+from forkd.errors import OperationError
 from forkd.logs.files import LogFiles
+from forkd.master import counting
 from forkd.scoreboard import Slot
-from forkd.system import messages
-from forkd.system.credentials import Identity, resolve
+from forkd.system import cgroups, messages
+from forkd.system.credentials import Identity, current_user, resolve
 
 WORKERS = Pool(Kind.WORKER)
 TEMPLATES = Pool(Kind.TEMPLATE)
@@ -43,24 +46,29 @@ class Generation:
     identity: Identity | None
     workers: int
     """How many there are to be; it changes where there are min and max."""
+    policies: Mapping[RouteKey, SpawnPolicy] = field(default_factory=dict)
+    identities: Mapping[SpawnPolicy, Identity | None] = field(default_factory=dict)
+    """Whom the spawners of each policy become; None: stay who the master is."""
     orders: dict[SpawnPolicy, Orders] = field(default_factory=dict)
 
     @classmethod
     def open(cls, number: int, settings: Settings, workers: int | None) -> Generation:
         """workers: how many the generation before has; None where there is none.
 
-        Raises OperationError where the user does not exist any more.
+        Raises OperationError where a user does not exist any more, or cannot be become.
         """
         identity = None
         if settings.user is not None and os.geteuid() == 0:
             identity = resolve(settings.user, settings.group)
-        policies = sorted(_policies(settings), key=lambda policy: policy.no_new_privileges)
-        orders = {policy: Orders(*messages.message_pair(_ORDER_BUFFER)) for policy in policies}
+        of_routes = policies(settings)
+        identities = _identities(settings, of_routes, identity)
+        counting.prepare(cgroups.delegated(), settings, of_routes, identities)
+        orders = {policy: Orders(*messages.message_pair(_ORDER_BUFFER)) for policy in identities}
         wanted = settings.workers
         first = wanted.number(len(os.sched_getaffinity(0)))
         if wanted.max is not None and workers is not None:
             first = min(max(workers, first), wanted.max)  # the load stays what it is
-        return cls(number, settings, identity, first, orders)
+        return cls(number, settings, identity, first, of_routes, identities, orders)
 
     def full(self) -> dict[Pool, int]:
         """How many children of each pool this generation is to have."""
@@ -68,7 +76,11 @@ class Generation:
         # Starting a program keeps a spawner busy until the kernel has it running: one for each CPU
         # keeps up with the workers.
         spawners = min(cpus, _MOST_SPAWNERS)
-        counts = {Pool(Kind.SPAWNER, policy): spawners for policy in self.orders}
+        counts = {
+            # One alone can count.
+            Pool(Kind.SPAWNER, policy): spawners if policy.max_concurrent is None else 1
+            for policy in self.orders
+        }
         if self.settings.workers.preload:
             counts[TEMPLATES] = 1
         counts[WORKERS] = self.workers
@@ -83,11 +95,13 @@ class Generation:
         log_files: LogFiles,
     ) -> Assignment:
         """What a child of this generation is given. Spawners have no listeners."""
+        identity = self.identity
         if pool.policy is None:
             orders = {policy: pair.workers_end for policy, pair in self.orders.items()}
         else:
             orders = {pool.policy: self.orders[pool.policy].spawners_end}
             listeners = ()
+            identity = self.identities[pool.policy]
         return Assignment(
             pool=pool,
             generation=self.number,
@@ -97,8 +111,9 @@ class Generation:
             channel=channel,
             listeners=listeners,
             log_files=log_files,
-            identity=self.identity,
+            identity=identity,
             orders=orders,
+            policies=self.policies,
         )
 
     def retire(self) -> None:
@@ -109,6 +124,28 @@ class Generation:
         self.orders = {}
 
 
-def _policies(settings: Settings) -> Iterable[SpawnPolicy]:
-    routes = (route for site in settings.sites for route in site.routes.values())
-    return {SpawnPolicy(route.no_new_privileges) for route in routes if isinstance(route, CgiRoute)}
+def _identities(
+    settings: Settings, of_routes: Mapping[RouteKey, SpawnPolicy], workers: Identity | None
+) -> dict[SpawnPolicy, Identity | None]:
+    """Whom the spawners of each policy become, in the order of the file."""
+    identities: dict[SpawnPolicy, Identity | None] = {}
+    for number, pattern, _ in cgi_routes(settings):
+        policy = of_routes[number, pattern]
+        if policy.user is None:
+            identities[policy] = workers
+        elif policy not in identities:
+            identities[policy] = _program_user(policy, f"sites.{number}.routes.{pattern}")
+    return identities
+
+
+def _program_user(policy: SpawnPolicy, key: str) -> Identity | None:
+    assert policy.user is not None
+    identity = resolve(policy.user, policy.group)
+    if os.geteuid() == 0:
+        return identity
+    if identity.uid == os.geteuid() and identity.gid == os.getegid():
+        return None
+    raise OperationError(
+        f"{key}.user: programs can run as {policy.user} only where forkd is started as root, "
+        f"and it was started by {current_user()} (leave the key out, or start it as root)"
+    )

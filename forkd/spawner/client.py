@@ -13,18 +13,21 @@ from forkd.handlers.programs import Ended, Program, Watcher
 from forkd.loop.loop import WRITABLE, Loop
 from forkd.loop.timers import Timer
 from forkd.spawner.orders import (
+    KILL,
     TERMINATE,
     NotStarted,
     Started,
     decode_fate,
     encode_order,
-    os_error,
 )
 from forkd.system import messages
 
 log = logging.getLogger("forkd.cgi")
 
 _RETRY_S = 0.05
+_WATCH_AFTER_S = 0.05
+_FATE_SIZE = 8192
+"""A reason with a path in it is the longest that is told."""
 
 
 class SpawnerClient:
@@ -37,6 +40,8 @@ class SpawnerClient:
         self._waiting: dict[Order, tuple[Program, list[int]]] = {}
         """Orders that the spawners have no room for, in order, with descriptors of their own."""
         self._watching = False
+        self._fates = bytearray(_FATE_SIZE)
+        """What a message of a reply socket is read into."""
         self._retry = Timer(lambda _now: self._send_waiting())
         self._orders_open: set[Order] = set()
 
@@ -54,7 +59,7 @@ class SpawnerClient:
         self, program: Program, descriptors: tuple[int, int, int], watcher: Watcher
     ) -> Order:
         ours, theirs = messages.message_pair()
-        order = Order(self._loop, ours, watcher, self._forget)
+        order = Order(self._loop, ours, self._fates, watcher, self._forget, self._kill_group)
         self._orders_open.add(order)
         with theirs:
             handed = (theirs.fileno(), *descriptors)
@@ -107,6 +112,19 @@ class SpawnerClient:
             self._loop.forget(self._orders.fileno())
         self._watching = wanted
 
+    def _kill_group(self, group: int) -> None:
+        """End what has lost its spawner. Only another spawner of the policy is sure to be the
+        user that the program runs as."""
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            try:
+                messages.send(self._orders, [KILL, b"%d" % group])
+            except OSError as error:
+                log.error("group %d cannot be ended: %s", group, error.strerror)
+
     def _forget(self, order: Order) -> None:
         self._withdraw(order)
         self._orders_open.discard(order)
@@ -121,17 +139,24 @@ class Order:
         self,
         loop: Loop,
         reply: socket.socket,
+        fates: bytearray,
         watcher: Watcher,
         closed: Callable[[Order], None],
+        kill_group: Callable[[int], None],
     ) -> None:
         self._loop = loop
         self._reply = reply
+        self._fates = fates
         self._watcher = watcher
         self._closed = closed
+        self._kill_group = kill_group
         self._pid = 0
         self._told_end = False
-        self._watched = True
-        loop.watch(reply.fileno(), self._on_reply)
+        self._watched = False
+        # Most programs are over before it is worth watching what becomes of them: their output ends
+        # then, and one look finds all that there is.
+        self._timer = Timer(lambda _now: self.look())
+        loop.timers.set(self._timer, loop.now + _WATCH_AFTER_S)
 
     def terminate(self) -> None:
         try:
@@ -142,6 +167,7 @@ class Order:
     def close(self) -> None:
         """The watcher wants to hear no more. A program that still runs is terminated."""
         if self._reply.fileno() >= 0:
+            self._loop.timers.remove(self._timer)
             self._hear_no_more()
             self._reply.close()
             self._closed(self)
@@ -152,11 +178,22 @@ class Order:
             self._watched = False
             self._loop.forget(self._reply.fileno())
 
+    def look(self) -> None:
+        """Hear what has been said so far, and from here on what is said, as it comes."""
+        while not self._watched and self._reply.fileno() >= 0 and not self._told_end:
+            if not self._hear():
+                self._watched = True
+                self._loop.watch(self._reply.fileno(), self._on_reply)
+
     def _on_reply(self, _mask: int) -> None:
+        self._hear()
+
+    def _hear(self) -> bool:
+        """One message; False where there is none yet."""
         try:
-            message = messages.receive(self._reply)
+            message = messages.receive(self._reply, self._fates)
         except BlockingIOError:
-            return
+            return False
         except ConnectionError:
             message = None
         if message is None:
@@ -165,27 +202,25 @@ class Order:
             if not self._told_end:
                 self._told_end = True
                 self._watcher.ended(None)
-            return
+            return True
         fate = decode_fate(message.fields)
         match fate:
             case Started(pid):
                 self._pid = pid
                 self._watcher.started(pid)
-            case NotStarted(number):
+            case NotStarted(status, reason):
                 self._told_end = True
-                self._watcher.not_started(os_error(number))
+                self._watcher.not_started(status, reason)
             case Ended():
                 self._told_end = True
                 self._watcher.ended(fate)
+        return True
 
     def _kill_orphan(self) -> None:
-        """Nobody is left to end the program's group but us, who are the same user."""
+        """The program's spawner is gone, who would have ended its group."""
         # Once the program has been reaped its number may be that of another group.
         if self._pid and not self._told_end:
-            try:
-                os.killpg(self._pid, signal.SIGKILL)
-            except OSError:
-                pass
+            self._kill_group(self._pid)
 
 
 def _copies(descriptors: Sequence[int]) -> list[int]:

@@ -17,11 +17,14 @@ DESCRIPTORS = 4
 
 TERMINATE = b"terminate"
 """Worker to spawner: TERM the program's group, KILL it after five seconds."""
+KILL = b"kill"
+"""Worker to whichever spawner, with the number of a group that has lost its own spawner."""
 
 
 def encode_order(program: Program) -> list[bytes]:
     return [
         program.directory,
+        b" ".join(b"%d=%d" % limit for limit in program.limits),
         b"%d" % len(program.argv),
         *program.argv,
         *(name + b"=" + value for name, value in program.environ.items()),
@@ -30,10 +33,20 @@ def encode_order(program: Program) -> list[bytes]:
 
 def decode_order(fields: Sequence[bytes]) -> Program:
     """Raises ValueError for what is no order."""
-    directory, count, *rest = fields
+    directory, limits, count, *rest = fields
     split = int(count)
     pairs = (field.partition(b"=") for field in rest[split:])
-    return Program(tuple(rest[:split]), {name: value for name, _, value in pairs}, directory)
+    return Program(
+        argv=tuple(rest[:split]),
+        environ={name: value for name, _, value in pairs},
+        directory=directory,
+        limits=tuple(_limit(one) for one in limits.split()),
+    )
+
+
+def _limit(text: bytes) -> tuple[int, int]:
+    kind, _, number = text.partition(b"=")
+    return int(kind), int(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +56,9 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class NotStarted:
-    errno: int
+    status: int
+    """What the client is answered."""
+    reason: str
 
 
 Fate = Started | NotStarted | Ended
@@ -53,8 +68,8 @@ def encode_fate(fate: Fate) -> list[bytes]:
     match fate:
         case Started(pid):
             return [b"started", b"%d" % pid]
-        case NotStarted(number):
-            return [b"not started", b"%d" % number]
+        case NotStarted(status, reason):
+            return [b"not started", b"%d" % status, os.fsencode(reason)]
         case Ended(status, cpu_s, peak_memory):
             return [b"ended", b"%d" % status, b"%.6f" % cpu_s, b"%d" % peak_memory]
 
@@ -64,12 +79,8 @@ def decode_fate(fields: Sequence[bytes]) -> Fate:
     match fields:
         case [b"started", pid]:
             return Started(int(pid))
-        case [b"not started", number]:
-            return NotStarted(int(number))
+        case [b"not started", status, reason]:
+            return NotStarted(int(status), os.fsdecode(reason))
         case [b"ended", status, cpu_s, peak_memory]:
             return Ended(int(status), float(cpu_s), int(peak_memory))
     raise ValueError(f"not a fate: {fields!r}")
-
-
-def os_error(number: int) -> OSError:
-    return OSError(number, os.strerror(number))

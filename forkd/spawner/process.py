@@ -7,77 +7,93 @@ anything but events: one spawner serves many programs at a time.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 
 # os.wait4 imports it when first called: too late for a user who may not read Python's directory.
-import resource  # noqa: F401
+import resource
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable
-from enum import Enum, auto
+from dataclasses import dataclass
+from functools import partial
 
 from forkd.channel import Channel, Word
 from forkd.child import Assignment, adopt_log_files, enter, reason_of, refuse_to_start
+from forkd.config import settings
+from forkd.config.policy import SpawnPolicy, has_own_user
+from forkd.errors import OperationError
 from forkd.handlers.programs import Ended, Program
 from forkd.loop.loop import EXCLUSIVE, READABLE, Loop
 from forkd.loop.signals import Signals
-from forkd.loop.timers import NEVER, Timer
+from forkd.loop.timers import Timer
+from forkd.spawner.cgroups import Cgroups, Made, Mover, cgroups_for
 from forkd.spawner.orders import (
     DESCRIPTORS,
+    KILL,
     TERMINATE,
     NotStarted,
     Started,
     decode_order,
     encode_fate,
 )
+from forkd.spawner.starting import Start, start_program, unreadable, why_not
+from forkd.spawner.task import Group, Task, kill_group, strangers
 from forkd.system import messages
+from forkd.system.confinement import Confinement
+from forkd.system.process import adopt_orphans
+from forkd.system.sandbox import Sandbox
 
 log = logging.getLogger("forkd.spawner")
 
-TERM_GRACE_S = 5.0
-_LOOK_S = 0.1
-"""Nobody tells when the last of a group has gone whose first process was reaped before."""
 _TICK_S = 1.0
-# What the spawner or the interpreter ignores or handles must be as a program expects it.
-_DEFAULT_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}, key=int)
+_LISTEN_AFTER_S = 0.05
+_NO_ROOM = NotStarted(503, "the spawner has as many descriptors open as it may")
 
 
-class Group(Enum):
-    """A program's process group: LIVE -> TERMINATED -> GONE; TERMINATED may be skipped."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting:
+    """An order for which there is no room yet."""
 
-    LIVE = auto()
-    TERMINATED = auto()
-    """TERM has been sent, KILL will be."""
-    GONE = auto()
-    """It has been seen empty, or killed. Its number may be given to another group, so that no
-    signal is ever sent to it again."""
+    program: Program
+    reply: socket.socket
+    standard: tuple[int, ...]
 
-
-class Task:
-    """One program. It stays in the table until its worker has closed the reply socket, so that its
-    group can be ended even when the first process of it is gone."""
-
-    __slots__ = ("group", "kill_at", "pid", "reaped", "reply", "timer")
-
-    def __init__(self, reply: socket.socket, pid: int, look: Callable[[Task], None]) -> None:
-        self.reply = reply
-        self.pid = pid
-        self.reaped = False
-        self.group = Group.LIVE
-        self.kill_at = NEVER
-        self.timer = Timer(lambda _now: look(self))
+    def drop(self) -> None:
+        for descriptor in self.standard:
+            os.close(descriptor)
+        self.reply.close()
 
 
 class Spawner:
     """The state of one spawner process."""
 
-    def __init__(self, assignment: Assignment, orders: socket.socket) -> None:
+    def __init__(
+        self,
+        assignment: Assignment,
+        policy: SpawnPolicy,
+        orders: socket.socket,
+        through: Callable[[Start], int] | None,
+        cgroups: Made | None,
+    ) -> None:
+        """through: see start_program. cgroups: those of the programs."""
         self._assignment = assignment
+        self._policy = policy
         self._orders = orders
+        self._through = through
+        self._buffer = messages.new_buffer()
         self._tasks: dict[int, Task] = {}
+        self._young: list[Task] = []
+        """Programs whose worker is not listened to yet."""
+        self._ended: list[Task] = []
+        """Those of them that are over."""
+        self._age_timer = Timer(self._listen_to_workers)
+        self._running = 0
+        """Programs that have not been reaped."""
+        self._waiting: deque[Waiting] = deque()
         self._accepting = True
+        self._is_watching = False
         self._started = 0
         self.loop = Loop()
         signals = Signals(self.loop, self._on_signal)
@@ -85,7 +101,9 @@ class Spawner:
         # A TERM for everybody (pkill forkd, or a service manager's) must not end the programs whose
         # clients the workers are still serving: the spawner leaves when the last worker has left.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        self.loop.watch(orders.fileno(), self._on_order, READABLE | EXCLUSIVE)
+        signal.signal(signal.SIGXCPU, signal.SIG_IGN)  # see limits.inherited
+        self._cgroups = None if cgroups is None else self._enter(cgroups)
+        self._watch_orders()
         self.loop.watch(assignment.channel.fd, self._on_channel)
         self._ticker = Timer(self._tick)
         self._tick(self.loop.now)
@@ -96,8 +114,41 @@ class Spawner:
         else:
             # The master is gone or has lost patience: nothing may be left behind.
             for task in list(self._tasks.values()):
-                self._kill_group(task)
+                task.kill()
             self.loop.stop()
+
+    def _enter(self, made: Made) -> Cgroups | None:
+        """Raises OperationError where this process may not, and its programs must have cgroups."""
+        most = self._policy.processes if made.counts else None
+        cgroups = Cgroups(self.loop, made, most, Mover(self.loop).do, self._on_cgroup)
+        try:
+            cgroups.enter()
+        except OperationError as error:
+            if made.counts:
+                raise
+            log.warning("%s: programs are ended without", error)
+            return None
+        return cgroups
+
+    def _on_cgroup(self) -> None:
+        """There is one for the next program."""
+        self._start_waiting()
+        self._watch_orders()
+
+    def _watch_orders(self) -> None:
+        # While there is no cgroup for a program, orders are left to the other spawners.
+        fd = self._orders.fileno()
+        wanted = self._accepting and self._has_cgroup
+        if wanted is not self._is_watching:
+            self._is_watching = wanted
+            if wanted:
+                self.loop.watch(fd, self._on_order, READABLE | EXCLUSIVE)
+            else:
+                self.loop.forget(fd)
+
+    @property
+    def _has_cgroup(self) -> bool:
+        return self._cgroups is None or self._cgroups.next is not None
 
     def _on_channel(self, _mask: int) -> None:
         try:
@@ -111,106 +162,141 @@ class Spawner:
 
     def _on_order(self, _mask: int) -> None:
         try:
-            message = messages.receive(self._orders)
+            message = messages.receive(self._orders, self._buffer)
         except BlockingIOError:
             return  # another spawner was faster
         if message is None:
             # Every worker of this generation is gone, and the master gives no more to it.
-            self.loop.forget(self._orders.fileno())
             self._accepting = False
+            self._watch_orders()
             self._leave_when_done()
             return
         if not message.descriptors:
-            log.error("an order came without descriptors: dropped")
+            self._on_word(message.fields)
             return
         reply_fd, *standard = message.descriptors
-        reply = socket.socket(fileno=reply_fd)
-        try:
-            if len(standard) != DESCRIPTORS - 1:
-                # The kernel drops those for which there is no room (recvmsg(2), MSG_CTRUNC).
-                _refuse(reply, errno.EMFILE)
-            elif _is_awaited(reply):
-                self._start(decode_order(message.fields), reply, standard)
-            else:
-                reply.close()
-        finally:
-            for descriptor in standard:
-                os.close(descriptor)
+        order = Waiting(decode_order(message.fields), socket.socket(fileno=reply_fd), (*standard,))
+        if len(standard) != DESCRIPTORS - 1:
+            # The kernel drops those for which there is no room (recvmsg(2), MSG_CTRUNC).
+            _refuse(order, _NO_ROOM)
+        elif not _is_awaited(order.reply):
+            order.drop()
+        elif self._is_full:
+            self._wait(order)
+        else:
+            self._start(order)
 
-    def _start(self, program: Program, reply: socket.socket, standard: list[int]) -> None:
-        try:
-            os.chdir(program.directory)
-            pid = os.posix_spawn(
-                program.argv[0],
-                program.argv,
-                program.environ,
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, descriptor, number)
-                    for number, descriptor in enumerate(standard)
-                ],
-                setpgroup=0,
-                setsigmask=(),
-                setsigdef=_DEFAULT_SIGNALS,
+    def _on_word(self, fields: list[bytes]) -> None:
+        match fields:
+            case [word, group] if word == KILL:
+                kill_group(int(group), signal.SIGKILL)
+            case _:
+                log.error("an order came without descriptors: dropped")
+
+    @property
+    def _is_full(self) -> bool:
+        most = self._policy.max_concurrent
+        return most is not None and self._running >= most
+
+    def _wait(self, order: Waiting) -> None:
+        most = self._policy.max_queued
+        if len(self._waiting) >= most:
+            self._forget_unawaited()
+        if len(self._waiting) >= most:
+            reason = (
+                f"{self._running} programs of the route run (max_concurrent) "
+                f"and {most} requests wait (max_queued)"
             )
-        except OSError as error:
-            _refuse(reply, error.errno or 0)
+            _refuse(order, NotStarted(503, reason))
             return
-        self._started += 1
-        if (earlier := self._tasks.get(pid)) is not None:
-            self._group_gone(earlier)  # or its number would not have been given anew
-        task = self._tasks[pid] = Task(reply, pid, self._look_at_group)
-        _tell(reply, Started(pid))
-        self.loop.watch(reply.fileno(), lambda _mask: self._on_reply(task))
+        self._waiting.append(order)
 
-    def _on_reply(self, task: Task) -> None:
+    def _forget_unawaited(self) -> None:
+        kept: deque[Waiting] = deque()
+        for order in self._waiting:
+            if _is_awaited(order.reply):
+                kept.append(order)
+            else:
+                order.drop()
+        self._waiting = kept
+
+    def _start_waiting(self) -> None:
+        while self._waiting and not self._is_full and self._has_cgroup:
+            order = self._waiting.popleft()
+            if _is_awaited(order.reply):
+                self._start(order)
+            else:
+                order.drop()
+
+    def _start(self, order: Waiting) -> None:
+        program, reply = order.program, order.reply
+        if (refusal := unreadable(program)) is not None:
+            _refuse(order, refusal)
+            return
+        try:
+            pid = start_program(program, order.standard, self._through, self._strangers)
+        except OSError as error:
+            _refuse(order, why_not(program, error, sandboxed=self._policy.sandbox is not None))
+            return
+        for descriptor in order.standard:
+            os.close(descriptor)
+        self._started += 1
+        self._running += 1
+        if (earlier := self._tasks.get(pid)) is not None:
+            earlier.gone()  # or its number would not have been given anew
+        mark = b"REQUEST_ID=" + program.environ.get(b"REQUEST_ID", b"")
+        cgroup = None if self._cgroups is None else self._cgroups.take()
+        task = Task(self.loop, reply, pid, mark, self._strangers, self._drop_when_over, cgroup)
+        self._tasks[pid] = task
+        _tell(reply, Started(pid))
+        if not self._young:
+            self.loop.timers.set(self._age_timer, self.loop.now + _LISTEN_AFTER_S)
+        self._young.append(task)
+        self._watch_orders()
+
+    def _listen_to_workers(self, _now: float) -> None:
+        """Most programs are over before somebody could want them ended: of the others a worker is
+        heard from here on, and what it has said by now."""
+        self._let_go_of_ended()
+        young, self._young = self._young, []
+        for task in young:
+            if task.reply.fileno() >= 0:
+                self.loop.watch(task.reply.fileno(), partial(self._on_reply, task))
+
+    def _strangers(self) -> list[int]:
+        return strangers(self._tasks)
+
+    def _on_reply(self, task: Task, _mask: int) -> None:
         """The worker wants the program ended, or wants to know no more of it."""
         try:
-            message = messages.receive(task.reply)
+            message = messages.receive(task.reply, self._buffer)
         except BlockingIOError:
             return
         except ConnectionError:
             message = None
         if message is not None and message.fields == [TERMINATE]:
-            self._terminate(task)
+            task.terminate()
         elif message is None:
-            self.loop.forget(task.reply.fileno())
+            if self.loop.watches(task.reply.fileno()):
+                self.loop.forget(task.reply.fileno())
             task.reply.close()
             if task.reaped and task.group is Group.LIVE:
-                self._drop(task)  # what it left behind in order may stay
+                self._drop_when_over(task)  # what it left behind in order may stay
             else:
-                self._terminate(task)
+                task.terminate()
 
-    def _terminate(self, task: Task) -> None:
-        """TERM for the whole group, then KILL for whatever of it is left."""
-        if task.group is Group.LIVE:
-            if _kill(task.pid, signal.SIGTERM):
-                task.group = Group.TERMINATED
-                task.kill_at = self.loop.now + TERM_GRACE_S
-                self.loop.timers.set(task.timer, self.loop.now + _LOOK_S)
-            else:
-                task.group = Group.GONE
-        self._drop_when_over(task)
-
-    def _look_at_group(self, task: Task) -> None:
-        """A terminated group: is it gone, or is it time to kill it?"""
-        if self.loop.now >= task.kill_at:
-            self._kill_group(task)
-        elif task.reaped and not _kill(task.pid, 0):
-            self._group_gone(task)
-        else:
-            self.loop.timers.set(task.timer, min(task.kill_at, self.loop.now + _LOOK_S))
-
-    def _kill_group(self, task: Task) -> None:
-        if task.group is not Group.GONE:
-            _kill(task.pid, signal.SIGKILL)
-        self._group_gone(task)
-
-    def _group_gone(self, task: Task) -> None:
-        task.group = Group.GONE
-        self.loop.timers.remove(task.timer)
-        self._drop_when_over(task)
+    def _let_go_of_ended(self) -> None:
+        """Their workers have closed the reply sockets by now, as a rule: to look costs less than to
+        be woken for each."""
+        ended, self._ended = self._ended, []
+        for task in ended:
+            if task.reply.fileno() >= 0 and not self.loop.watches(task.reply.fileno()):
+                self._on_reply(task, 0)
+                if task.reply.fileno() >= 0:
+                    self._ended.append(task)
 
     def _reap(self) -> None:
+        self._let_go_of_ended()
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -221,27 +307,25 @@ class Spawner:
             task = self._tasks.get(pid)
             if task is None or task.reaped:
                 continue  # adopted from a program that left it behind
-            task.reaped = True
+            self._running -= 1
             cpu_s = usage.ru_utime + usage.ru_stime
             _tell(task.reply, Ended(status, cpu_s, usage.ru_maxrss * 1024))
-            if not _kill(pid, 0):
-                self._group_gone(task)
-            else:
-                self._drop_when_over(task)
+            task.was_reaped()
+            if not self.loop.watches(task.reply.fileno()):
+                self._ended.append(task)
+            if self._waiting:
+                self._start_waiting()
 
     def _drop_when_over(self, task: Task) -> None:
-        """The entry goes when nothing is left to end, and nobody left who could ask for it."""
-        if task.reaped and task.group is Group.GONE and task.reply.fileno() < 0:
-            self._drop(task)
-
-    def _drop(self, task: Task) -> None:
         # Its number may belong to a later program by now.
-        if self._tasks.get(task.pid) is task:
+        if task.over and self._tasks.get(task.pid) is task:
             del self._tasks[task.pid]
-        self._leave_when_done()
+            if self._cgroups is not None and task.cgroup is not None:
+                self._cgroups.release(task.cgroup, killed=task.group is Group.GONE)
+            self._leave_when_done()
 
     def _leave_when_done(self) -> None:
-        if not self._accepting and not self._tasks:
+        if not self._accepting and not self._tasks and not self._waiting:
             self.loop.stop()
 
     def _tick(self, now: float) -> None:
@@ -266,20 +350,9 @@ def _tell(reply: socket.socket, fate: Started | NotStarted | Ended) -> None:
         pass  # the worker does not want to know
 
 
-def _refuse(reply: socket.socket, number: int) -> None:
-    _tell(reply, NotStarted(number))
-    reply.close()
-
-
-def _kill(group: int, number: int) -> bool:
-    """False where the group has no member left."""
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # a set-user-ID program: only the kernel or root can end it
-    return True
+def _refuse(order: Waiting, refusal: NotStarted) -> None:
+    _tell(order.reply, refusal)
+    order.drop()
 
 
 def run_spawner(assignment: Assignment) -> None:
@@ -287,14 +360,45 @@ def run_spawner(assignment: Assignment) -> None:
     channel: Channel = assignment.channel
     try:
         ((policy, orders),) = assignment.orders.items()
+        identity = assignment.identity
+        by_user = has_own_user(policy, assignment.settings, identity.uid if identity else None)
+        made = cgroups_for(policy, counts=policy.processes is not None and not by_user)
         enter(
             assignment,
             "forkd: cgi spawner",
             keep_privileges=not policy.no_new_privileges,
             on_orphaned=signal.SIGQUIT,
+            keep=made.descriptors if made is not None else (),
         )
-        spawner = Spawner(assignment, orders)
+        if policy.processes is not None and by_user:
+            _limit_processes(policy.processes)
+        adopt_orphans()
+        sandbox = None if policy.sandbox is None else _make_sandbox(policy.sandbox)
+        through = None if sandbox is None else sandbox.start
+        spawner = Spawner(assignment, policy, orders, through, made)
     except Exception as error:
         refuse_to_start(channel, [reason_of(error)])
     channel.say(Word.READY)
     spawner.loop.run()
+
+
+def _make_sandbox(wanted: settings.Sandbox) -> Sandbox:
+    """Raises OperationError where the kernel lacks something, or a path is missing."""
+    confinement = Confinement(
+        read=tuple(map(str, wanted.read)),
+        write=tuple(map(str, wanted.write)),
+        network=wanted.network,
+        best_effort=wanted.best_effort,
+    )
+    sandbox = Sandbox(confinement)
+    if sandbox.lacking:
+        log.warning("sandbox: the kernel cannot restrict %s", ", ".join(sandbox.lacking))
+    return sandbox
+
+
+def _limit_processes(most: int) -> None:
+    """Of this user, by what is inherited: the kernel refuses the fork that would be one too many
+    (setrlimit(2), RLIMIT_NPROC)."""
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))

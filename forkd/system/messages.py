@@ -35,10 +35,10 @@ class Message:
 
 def message_pair(buffer_size: int = 0) -> tuple[socket.socket, socket.socket]:
     """Two connected non-blocking ends; buffer_size is asked of the kernel for what waits in it."""
-    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    for end in ends:
-        end.setblocking(False)
-        if buffer_size:
+    # Said to socketpair(2): a call less for each end than to say it afterwards.
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    if buffer_size:
+        for end in ends:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_size)
     return ends
 
@@ -61,12 +61,24 @@ def send(sock: socket.socket, fields: Iterable[bytes], descriptors: Iterable[int
     sock.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
 
 
-def receive(sock: socket.socket, size: int = MAX_SIZE) -> Message | None:
+def new_buffer() -> bytearray:
+    """For `receive`: room for the largest message. To make room each time costs several times as
+    much as all the rest."""
+    return bytearray(MAX_SIZE)
+
+
+def receive(sock: socket.socket, buffer: bytearray | None = None) -> Message | None:
     """The next message; None at the end (the other side is gone).
 
+    buffer: for messages of up to its size, which may be used for many; left out, one is made.
     Raises BlockingIOError where there is none yet. Descriptors arrive close-on-exec.
     """
-    data, ancillary, flags, _ = sock.recvmsg(size, _SPACE_BESIDE_DATA, socket.MSG_CMSG_CLOEXEC)
+    if buffer is None:
+        buffer = new_buffer()
+    size, ancillary, flags, _ = sock.recvmsg_into(
+        [buffer], _SPACE_BESIDE_DATA, socket.MSG_CMSG_CLOEXEC
+    )
+    data = bytes(memoryview(buffer)[:size])
     descriptors = array.array("i")
     pid = 0
     for level, kind, value in ancillary:

@@ -27,6 +27,7 @@ class SteppedLoop(Loop):
             if fd not in self._renewed and (callback := self._ready.get(fd)) is not None:
                 callback(mask)
         self.timers.fire(self.now)
+        self._call_those_of_shortly()
         soon = bool(self._soon)
         while self._soon:
             self._soon.popleft()()

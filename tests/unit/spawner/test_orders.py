@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import os
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,6 @@ from forkd.spawner.orders import (
     decode_order,
     encode_fate,
     encode_order,
-    os_error,
 )
 
 TEXT = st.binary(max_size=50).map(lambda data: data.replace(b"\0", b""))
@@ -27,10 +26,11 @@ PROGRAMS = st.builds(
     argv=st.lists(TEXT, min_size=1, max_size=5).map(tuple),
     environ=st.dictionaries(NAME, TEXT, max_size=8),
     directory=TEXT,
+    limits=st.lists(st.tuples(st.integers(0, 15), st.integers(0, 2**63 - 1))).map(tuple),
 )
 FATES: st.SearchStrategy[Fate] = st.one_of(
     st.builds(Started, st.integers(1, 2**22)),
-    st.builds(NotStarted, st.integers(0, 200)),
+    st.builds(NotStarted, st.integers(400, 599), TEXT.map(os.fsdecode)),
     st.builds(Ended, st.integers(0, 0xFFFF), st.floats(0, 1e6), st.integers(0, 2**40)),
 )
 
@@ -61,7 +61,9 @@ def test_a_value_may_hold_what_separates_it_from_its_name() -> None:
     assert decode_order(encode_order(program)).environ == {b"QUERY_STRING": b"a=b=c"}
 
 
-@pytest.mark.parametrize("fields", [[], [b"/srv"], [b"/srv", b"many", b"x"], [b"/srv", b""]])
+@pytest.mark.parametrize(
+    "fields", [[], [b"/srv"], [b"/srv", b"", b"many", b"x"], [b"/srv", b"0=x", b"1"]]
+)
 def test_what_is_no_order_is_refused(fields: list[bytes]) -> None:
     with pytest.raises(ValueError):
         decode_order(fields)
@@ -73,9 +75,3 @@ def test_what_is_no_order_is_refused(fields: list[bytes]) -> None:
 def test_what_is_no_fate_is_refused(fields: list[bytes]) -> None:
     with pytest.raises(ValueError):
         decode_fate(fields)
-
-
-def test_a_number_becomes_the_error_it_stands_for() -> None:
-    error = os_error(errno.ENOENT)
-    assert isinstance(error, FileNotFoundError)
-    assert error.strerror == "No such file or directory"

@@ -27,8 +27,8 @@ class Listening:
     def started(self, pid: int) -> None:
         self.told.append(pid)
 
-    def not_started(self, error: OSError) -> None:
-        self.told.append(error)
+    def not_started(self, status: int, reason: str) -> None:
+        self.told.append((status, reason))
 
     def ended(self, end: Ended | None) -> None:
         self.told.append(end)
@@ -98,6 +98,7 @@ def test_a_spawner_that_dies_after_the_end_was_told_does_not_make_the_loop_spin(
     messages.send(reply, encode_fate(Started(1 << 30)))
     messages.send(reply, encode_fate(end))
     reply.close()
+    order.look()
     loop.settle()
     assert watcher.told == [1 << 30, end]
     order.terminate()
