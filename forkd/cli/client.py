@@ -9,7 +9,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +64,21 @@ def _described(answer: Answer) -> str:
     return describe(answer, time.time(), width)
 
 
-def ask(path: Path, request: dict[str, object], timeout: float | None) -> Answer:
-    """One request and its answer. Raises OSError where nobody answers."""
+def ask(
+    path: Path,
+    request: dict[str, object],
+    timeout: float | None,
+    descriptors: Sequence[int] = (),
+) -> Answer:
+    """One request and its answer. descriptors: handed over with it.
+
+    Raises OSError where nobody answers.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(timeout)
         sock.connect(os.fspath(path))
-        sock.sendall(json.dumps(request).encode() + b"\n")
+        # So short a line goes out in one piece, and what is handed over with it.
+        socket.send_fds(sock, [json.dumps(request).encode() + b"\n"], descriptors)
         with sock.makefile("rb") as stream:
             line = stream.readline()
     if not line:

@@ -35,6 +35,14 @@ def run(arguments: argparse.Namespace) -> int:
         from forkd.cli import stack
 
         return stack.run(arguments, partial(_control_path, arguments))
+    if command == "explain":
+        from forkd.cli import explain
+
+        return explain.run(arguments, partial(_control_path, arguments))
+    if command == "replay":
+        from forkd.cli import replay
+
+        return replay.run(arguments, partial(_control_path, arguments))
     if command is not None:
         return client.run(arguments, partial(_control_path, arguments))
     file = _config_file(arguments.config)

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 import setproctitle
 
 from forkd.child import Kind
+from forkd.config.policy import policies
 from forkd.config.settings import Settings
 from forkd.errors import ConfigError, ForkdError
 from forkd.master.check import check_in_child
+from forkd.master.counting import notes
 from forkd.master.daemonize import Background
+from forkd.master.generation import Generation
 from forkd.master.inheritance import Inheritance, inherited
 from forkd.master.master import Master
 from forkd.master.reading import Load, Reading
 from forkd.master.upgrade import Predecessor
 from forkd.spawner.process import run_spawner
+from forkd.system.cgroups import delegated
 from forkd.system.systemd import Given, given
 from forkd.worker.check import check_as_worker
 from forkd.worker.process import run_worker
 from forkd.worker.template import run_template
+
+if TYPE_CHECKING:
+    from forkd.explain.serving import Serving
 
 _MAINS = {Kind.WORKER: run_worker, Kind.SPAWNER: run_spawner, Kind.TEMPLATE: run_template}
 
@@ -67,7 +77,37 @@ def _serve(
     behind = Background.enter() if background else None
     setproctitle.setproctitle(f"forkd: master [{name}]")
     on_ready = behind.ready if behind else _nothing
-    return Master(name, load, settings, _MAINS, found, on_ready, heritage).run()
+    return Master(name, load, settings, _MAINS, found, on_ready, _INQUIRERS, heritage).run()
+
+
+def _explain(generation: Generation, request: Mapping[str, object]) -> dict[str, object]:
+    # Here, since this runs in a child: in the memory of the master it has no place.
+    from forkd.explain.explain import explain
+
+    return explain(_serving(generation), request)
+
+
+def _records(generation: Generation, _request: Mapping[str, object]) -> dict[str, object]:
+    from forkd.explain.records import list_records
+
+    return list_records(_serving(generation))
+
+
+def _replay(generation: Generation, request: Mapping[str, object]) -> dict[str, object]:
+    from forkd.explain.records import prepare
+
+    return prepare(_serving(generation), request)
+
+
+def _serving(generation: Generation) -> Serving:
+    from forkd.explain.serving import Serving
+
+    return Serving(
+        generation.settings, generation.identity, generation.policies, generation.identities
+    )
+
+
+_INQUIRERS: Final = MappingProxyType({"explain": _explain, "records": _records, "replay": _replay})
 
 
 def check(file: str, reading: Reading) -> int:
@@ -82,6 +122,8 @@ def check(file: str, reading: Reading) -> int:
         print(f"{file}: {reason}", file=sys.stderr)
     if reasons:
         return 1
+    for note in notes(delegated(), settings, policies(settings)):
+        print(f"{file}: {note}", file=sys.stderr)
     print(f"{file}: ok")
     return 0
 

@@ -102,6 +102,14 @@ def _add_commands(parser: argparse.ArgumentParser, shared: argparse.ArgumentPars
     _add_stack(
         commands.add_parser("stack", help="what the threads of a worker do now", parents=[shared])
     )
+    _add_explain(
+        commands.add_parser(
+            "explain", help="what would answer a URL, or why it would fail", parents=[shared]
+        )
+    )
+    _add_replay(
+        commands.add_parser("replay", help="run a failed CGI request again", parents=[shared])
+    )
     commands.add_parser("reopen", help="reopen the log files", parents=[shared])
     commands.add_parser("schema", help="print the JSON Schema of the configuration")
 
@@ -116,6 +124,33 @@ def _add_stack(stack: argparse.ArgumentParser) -> None:
         help="the number of its slot, as forkd status shows it",
     )
     which.add_argument("--all", action="store_true", help="all workers")
+
+
+def _add_explain(explain: argparse.ArgumentParser) -> None:
+    explain.add_argument(
+        "url", metavar="URL", help="http://HOST/PATH?QUERY, HOST/PATH, or a path of the usual site"
+    )
+    explain.add_argument("-X", "--method", default="GET", help="default: GET")
+    explain.add_argument(
+        "--client",
+        metavar="ADDRESS",
+        help="whom allow and deny are asked about; left out, a client who is welcome",
+    )
+    explain.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_replay(replay: argparse.ArgumentParser) -> None:
+    replay.description = (
+        "Run the program of a failed CGI request again, as its route would: same user, limits and "
+        "sandbox. The route must say where failures are recorded (cgi: ..., record: DIR)."
+    )
+    replay.add_argument(
+        "id",
+        nargs="?",
+        metavar="ID",
+        help="of the request, as the error log has it; left out, the records are listed",
+    )
+    replay.add_argument("--json", action="store_true", help="list the records for programs")
 
 
 def _add_top(top: argparse.ArgumentParser) -> None:

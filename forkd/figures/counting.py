@@ -22,19 +22,21 @@ from forkd.figures.kinds import (
     method_number,
     status_number,
 )
+from forkd.figures.programs import Programs
 from forkd.figures.table import MOST_KINDS, MOST_ROUTES, Table
 
 
 class Durations(Histogram):
-    """How long the requests of one route have taken."""
+    """How long the requests of one route have taken, and what its programs have used."""
 
-    __slots__ = ("place", "route")
+    __slots__ = ("place", "programs", "route")
 
     def __init__(self, route: int, place: int) -> None:
         """place: in the table."""
         super().__init__()
         self.route = route
         self.place = place
+        self.programs = Programs()
 
 
 class Cell:
@@ -76,6 +78,10 @@ class RouteFigures:
         if not cell.is_changed:
             self._book.note_change(cell)
 
+    def count_program(self, cpu_s: float, peak_memory: int) -> None:
+        """A program that was run for a request has ended. peak_memory: bytes."""
+        self._book.note_program(self._number, cpu_s, peak_memory)
+
     def cell_at_once(self, method: str, status: int) -> Cell:
         """Where requests of this kind are counted that are answered at once."""
         cell = self._cells.get((method, status)) or self._open(method, status)
@@ -103,6 +109,8 @@ class Figures:
         self._changed: list[Cell] = []
         self._at_once: dict[Cell, None] = {}
         self._queue_is_changed = False
+        self._ran: set[Durations] = set()
+        """Of the routes of which a program has ended since the last time."""
 
     def route(self, number: int) -> RouteFigures:
         """For the route of that number; see `kinds.route_numbers`."""
@@ -112,6 +120,12 @@ class Figures:
         """A connection had waited so long when it was accepted."""
         self._queue.note(seconds)
         self._queue_is_changed = True
+
+    def note_program(self, route: int, cpu_s: float, peak_memory: int) -> None:
+        """See RouteFigures.count_program."""
+        durations = self._open_durations(route)
+        durations.programs.note(cpu_s, peak_memory)
+        self._ran.add(durations)
 
     def open(self, kind: Kind) -> Cell:
         """The cell for a kind."""
@@ -153,20 +167,28 @@ class Figures:
                     self.note_change(cell)
         if self._changed:
             self._write_changed(table)
+        if self._ran:
+            self._take_new(table)
+            for durations in self._ran:
+                table.write_programs(durations.place, durations.programs)
+            self._ran.clear()
         if self._queue_is_changed:
             self._queue_is_changed = False
             table.write_queue(self._queue)
 
     def _write_changed(self, table: Table) -> None:
-        for cell in self._new_cells:
-            table.take_kind(cell.place, cell.kind)
-        for durations in self._new_durations:
-            table.take_route(durations.place, durations.route)
-        self._new_cells.clear()
-        self._new_durations.clear()
+        self._take_new(table)
         for cell in self._changed:
             cell.is_changed = False
             table.write_requests(cell.place, cell.requests)
         for durations in {cell.durations for cell in self._changed}:
             table.write_durations(durations.place, durations)
         self._changed.clear()
+
+    def _take_new(self, table: Table) -> None:
+        for cell in self._new_cells:
+            table.take_kind(cell.place, cell.kind)
+        for durations in self._new_durations:
+            table.take_route(durations.place, durations.route)
+        self._new_cells.clear()
+        self._new_durations.clear()

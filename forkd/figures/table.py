@@ -14,6 +14,7 @@ from typing import Final
 
 from forkd.figures.histogram import BUCKETS, Histogram
 from forkd.figures.kinds import Kind
+from forkd.figures.programs import Programs
 
 MOST_KINDS: Final = 1024
 """Kinds of requests that a process counts apart, among them the one for all others."""
@@ -24,8 +25,9 @@ _KINDS_TAKEN, _ROUTES_TAKEN, _QUEUE = 0, 1, 2
 _HISTOGRAM_WORDS = BUCKETS + 1
 """The counts, and the seconds."""
 _ROUTES = _QUEUE + _HISTOGRAM_WORDS
-"""For each: its number, and its histogram."""
-_ROUTE_WORDS = 1 + _HISTOGRAM_WORDS
+"""For each: its number, its histogram, and what its programs have used."""
+_PROGRAMS = 1 + _HISTOGRAM_WORDS
+_ROUTE_WORDS = _PROGRAMS + 3
 _KINDS = _ROUTES + MOST_ROUTES * _ROUTE_WORDS
 """For each: what it is, and how many."""
 _KIND_WORDS = 2
@@ -44,6 +46,8 @@ class Snapshot:
     """By number of the route."""
     queue: Histogram
     """How long connections had waited when they were accepted."""
+    programs: Mapping[int, Programs]
+    """By number of the route, where one has ended."""
 
 
 class Table:
@@ -82,6 +86,12 @@ class Table:
     def write_durations(self, place: int, durations: Histogram) -> None:
         self._write_histogram(_ROUTES + place * _ROUTE_WORDS + 1, durations)
 
+    def write_programs(self, place: int, programs: Programs) -> None:
+        at = _ROUTES + place * _ROUTE_WORDS + _PROGRAMS
+        self._numbers[at] = programs.ended
+        self._times[at + 1] = programs.cpu_s
+        self._numbers[at + 2] = programs.peak_memory
+
     def write_queue(self, waits: Histogram) -> None:
         self._write_histogram(_QUEUE, waits)
 
@@ -101,7 +111,15 @@ class Table:
         }
         places = range(_ROUTES, _ROUTES + numbers[_ROUTES_TAKEN] * _ROUTE_WORDS, _ROUTE_WORDS)
         durations = {numbers[at]: self._read_histogram(at + 1) for at in places}
-        return Snapshot(requests, durations, self._read_histogram(_QUEUE))
+        programs = {
+            numbers[at]: self._read_programs(at + _PROGRAMS)
+            for at in places
+            if numbers[at + _PROGRAMS]
+        }
+        return Snapshot(requests, durations, self._read_histogram(_QUEUE), programs)
+
+    def _read_programs(self, at: int) -> Programs:
+        return Programs(self._numbers[at], self._times[at + 1], self._numbers[at + 2])
 
     def _read_histogram(self, at: int) -> Histogram:
         return Histogram(self._numbers[at : at + BUCKETS].tolist(), self._times[at + BUCKETS])

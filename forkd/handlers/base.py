@@ -222,6 +222,8 @@ class Job(Protocol):
         """The client is gone. The exchange is over."""
 
 
+RETRY_AFTER_S = 5
+"""For clients who were told that there is no room (503; RFC 9110 section 10.2.3)."""
 PAUSE_ABOVE = 64 * 1024
 """Bytes queued for a client above which a job stops reading from its source."""
 

@@ -7,8 +7,10 @@ import os
 from collections.abc import Mapping
 from functools import partial
 
+from forkd.config.policy import resource_limits
 from forkd.config.settings import CgiRoute
 from forkd.handlers.base import Request, Response, make_response
+from forkd.handlers.black_box import BlackBox
 from forkd.handlers.cgi_job import CgiJob
 from forkd.handlers.cgi_scripts import Script, Unusable, check_program, find_script
 from forkd.handlers.programs import Launcher, Program
@@ -31,12 +33,19 @@ class Cgi:
         document_root: str,
         launcher: Launcher,
         environ: Mapping[str, str],
+        box: BlackBox | None = None,
     ) -> None:
+        """box: where failed requests are recorded; None: nowhere."""
         self._settings = settings
         self._target = str(settings.cgi)
         self._is_directory = settings.cgi.is_dir()
         self._document_root = document_root
         self._launcher = launcher
+        self._box = box
+        self._interpreters = {
+            ending: os.fsencode(program) for ending, program in settings.interpreters.items()
+        }
+        self._limits = resource_limits(settings.limits)
         passed = {name: environ[name] for name in settings.pass_env if name in environ}
         self._extra = {
             os.fsencode(name): os.fsencode(value)
@@ -44,15 +53,17 @@ class Cgi:
         }
 
     def answer(self, request: Request) -> Response | CgiJob:
-        script = self._script(request)
-        problem = script if isinstance(script, Unusable) else check_program(script.path)
+        script = self.script(request)
+        problem = script if isinstance(script, Unusable) else self.problem(script)
         if problem is not None:
             return _refuse(request, problem)
         assert isinstance(script, Script)
-        order = partial(self._program, request, script)
-        return CgiJob(self._settings, script.path, self._launcher, order)
+        order = partial(self.program, request, script)
+        recorder = None if self._box is None else self._box.recorder(request.id, script.path)
+        return CgiJob(self._settings, script.path, self._launcher, order, recorder)
 
-    def _script(self, request: Request) -> Script | Unusable:
+    def script(self, request: Request) -> Script | Unusable:
+        """The program that a request means; not whether it can be run."""
         match = request.match
         if not self._is_directory:
             return Script(self._target, match.prefix, match.rest)
@@ -64,7 +75,19 @@ class Cgi:
             return Script(self._target + path, path, info)
         return find_script(self._target, match.prefix, match.rest)
 
-    def _program(self, request: Request, script: Script, content_length: int | None) -> Program:
+    def problem(self, script: Script) -> Unusable | None:
+        """Why it cannot be run, as far as this process can tell: another user may have rights that
+        this one has not, and an interpreter needs others. Then its spawner looks."""
+        if self._settings.user is not None or self._interpreter(script.path) is not None:
+            return None
+        return check_program(script.path)
+
+    def _interpreter(self, path: str) -> bytes | None:
+        if not self._interpreters:
+            return None
+        return self._interpreters.get(os.path.splitext(path)[1])
+
+    def program(self, request: Request, script: Script, content_length: int | None) -> Program:
         """The order for the spawner. RFC 3875 7.2: a program runs in its own directory."""
         head, peer = request.head, request.peer
         path = script.path.encode("utf-8", "surrogateescape")
@@ -92,7 +115,17 @@ class Cgi:
             path=SEARCH_PATH,
             extra=self._extra,
         )
-        return Program((path,), environment(meta), os.path.dirname(path) or b"/")
+        return self._started(path, environment(meta))
+
+    def again(self, script: str, variables: Mapping[bytes, bytes]) -> Program:
+        """The order for a script with the variables that it had in another request. What the route
+        says counts as it is now."""
+        return self._started(os.fsencode(script), {**variables, **self._extra})
+
+    def _started(self, path: bytes, environ: Mapping[bytes, bytes]) -> Program:
+        interpreter = self._interpreter(os.fsdecode(path))
+        argv = (path,) if interpreter is None else (interpreter, path)
+        return Program(argv, environ, os.path.dirname(path) or b"/", self._limits)
 
 
 def _host_name(authority: bytes) -> str:

@@ -24,6 +24,8 @@ def spawn_failure(number: int, path: str, first_line: bytes, interpreter_exists:
     if number == errno.ENOEXEC:
         if not first_line:
             return f"{path} is empty"
+        if first_line.startswith(b"\x7fELF"):
+            return f"{path} is a program for another kind of machine, or damaged"
         return f"{path} is neither a program nor a script: its first line does not begin with #!"
     if number == errno.EACCES:
         if first_line.startswith(b"#!"):
@@ -34,8 +36,12 @@ def spawn_failure(number: int, path: str, first_line: bytes, interpreter_exists:
         return f"{path} may not be executed (a file system mounted noexec?)"
     if number in _NO_ROOM:
         return f"{path} cannot be started now: {os.strerror(number)}"
-    if number == errno.E2BIG:
-        return f"the environment for {path} is larger than the kernel allows"
+    if number in (errno.E2BIG, errno.EMSGSIZE):
+        return f"the environment for {path} is larger than can be given to a program"
+    if number == errno.ETXTBSY:
+        return f"{path} is open for writing: it can be run when it has been written"
+    if number == errno.ELOOP:
+        return f"the interpreter of {path} is a script itself, and so on, too often for the kernel"
     if number == errno.ENOENT:
         return f"{path} or the loader that it names does not exist"
     return f"{path} cannot be executed: {errno.errorcode.get(number, number)}"
@@ -50,6 +56,17 @@ def interpreter_of(first_line: bytes) -> str:
     """What stands after #!, without arguments; a carriage return at its end is kept to be seen."""
     line = first_line[2:].split(b"\n", 1)[0].strip(b" \t")
     return line.split(b" ", 1)[0].split(b"\t", 1)[0].decode("utf-8", "backslashreplace")
+
+
+def exit_value(status: int) -> int | str:
+    """A wait status as the exit status, or the name of the signal that ended the program."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return code
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
 
 
 def exit_words(status: int) -> str:

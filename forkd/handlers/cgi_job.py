@@ -15,15 +15,14 @@ from enum import Enum, auto
 from forkd.config.settings import CgiRoute
 from forkd.errors import ProtocolError
 from forkd.handlers.base import PAUSE_ABOVE, Exchange
-from forkd.handlers.cgi_failures import exit_words, spawn_failure, spawn_status
-from forkd.handlers.cgi_scripts import first_line, interpreter_exists
+from forkd.handlers.cgi_output import output_of
+from forkd.handlers.fate import Fate
+from forkd.handlers.patience import Patience
 from forkd.handlers.programs import Ended, Launcher, Program, Running
-from forkd.handlers.script_log import ScriptLog
+from forkd.handlers.recording import RECORDED, Recorder, Unrecorded
+from forkd.handlers.script_log import ScriptLog, at_work
 from forkd.handlers.spool import Spool
 from forkd.loop.pipes import Sink, Source
-from forkd.loop.timers import NEVER, Timer
-from forkd.proto.cgi import ResponseParser
-from forkd.system.process_state import process_state
 
 log = logging.getLogger("forkd.cgi")
 
@@ -52,26 +51,22 @@ class CgiJob:
         script: str,
         launcher: Launcher,
         order: Callable[[int | None], Program],
+        recorder: Recorder | None = None,
     ) -> None:
         self._settings = settings
         self._script = script
         self._launcher = launcher
         self._order = order
+        self._recorder: Recorder = recorder or Unrecorded()
+        self.fate = Fate()
         self._exchange: Exchange | None = None
         """None once it is over; what is left then is to see the program off."""
-        self._parser: ResponseParser | None = ResponseParser()
-        """None once the program's header has been read."""
         self._life = _Life.NONE
-        self._end_words = ""
         self._running: Running | None = None
         self._stdin: Sink | None = None
         self._stdout: Source | None = None
         self._stderr: Source | None = None
         self._spool: Spool | None = None
-        self._timeout_at = 0.0
-        """When the program has been waited for long enough. Monotonic seconds."""
-        self._is_slow = False
-        """Half of that time was over once; the log has said so."""
 
     # What the exchange says.
 
@@ -79,8 +74,12 @@ class CgiJob:
         self._exchange = exchange
         self._request = exchange.request
         self._loop = exchange.loop
-        self._timer = Timer(self._on_timeout)
+        self._patience = Patience(
+            self._loop, self._settings.timeout, self._on_slow, self._on_timeout
+        )
         self._log = ScriptLog(log, self._script, exchange.request.id)
+        directories = self._settings.x_sendfile
+        self._answer = output_of(self._script, directories, self._request, self._log.warning)
         head = exchange.request.head
         try:
             if head.chunked:
@@ -100,6 +99,7 @@ class CgiJob:
             exchange.resume_body()
 
     def body(self, data: bytes) -> None:
+        self._recorder.body(data)
         if self._spool is not None:
             try:
                 self._spool.write(data)
@@ -143,26 +143,25 @@ class CgiJob:
 
     def started(self, pid: int) -> None:
         self._life = _Life.RUNNING
-        self._log.pid = pid
+        self._log.pid = self.fate.pid = pid
 
-    def not_started(self, error: OSError) -> None:
+    def not_started(self, status: int, reason: str) -> None:
         self._life = _Life.ENDED
-        number, line = error.errno or 0, first_line(self._script)
-        reason = spawn_failure(number, self._script, line, interpreter_exists(line))
-        self._fail(spawn_status(number), reason)
+        self._fail(status, reason)
         self._release()
 
     def ended(self, end: Ended | None) -> None:
         self._life = _Life.ENDED
-        self._end_words = "unknown: the spawner died" if end is None else exit_words(end.status)
+        self.fate.settle(end)
         say = self._log.debug if end is not None and end.status == 0 else self._log.warning
-        say(f"ended: {self._end_words}", end)
+        say(f"ended: {self.fate.words}", end)
         if end is None:
             # Before any output is read: the program was killed with its spawner, and the end of its
             # output would look like the end of its answer.
             self._fail(502, "the spawner died while the program ran")
             self._release()
             return
+        self._request.match.route.figures.count_program(end.cpu_s, end.peak_memory)
         for source in (self._stderr, self._stdout):
             if source is not None:
                 source.read_rest()
@@ -181,24 +180,17 @@ class CgiJob:
             if self._settings.on_disconnect == "finish":
                 self._progress()
             return
-        if self._parser is not None:
-            try:
-                head = self._parser.feed(data)
-            except ProtocolError as error:
-                self._fail(error.status, error.reason)
-                self._end_program()
-                return
-            if head is None:
-                self._progress()
-                return
-            data, self._parser = self._parser.rest, None
-            if head.local_redirect is not None:
-                self._leave_exchange()
-                self._progress()
-                exchange.redirect(head.local_redirect)
-                return
-            exchange.begin(head.status, head.reason, head.headers, head.content_length)
-        exchange.write(data)
+        try:
+            elsewhere = self._answer.put(exchange, data)
+        except ProtocolError as error:
+            self._fail(error.status, error.reason)
+            self._end_program()
+            return
+        if elsewhere is not None:
+            self._leave_exchange()
+            self._progress()
+            elsewhere(exchange)
+            return
         if self._exchange is None:
             return  # the client was lost in this very moment
         if exchange.queued > PAUSE_ABOVE and self._stdout is not None:
@@ -207,17 +199,30 @@ class CgiJob:
             self._progress()
 
     def _output_ended(self) -> None:
+        if self._running is not None:
+            self._loop.call_soon(self._running.look)
         exchange = self._exchange
-        if self._parser is None and exchange is not None:
-            self._leave_exchange()
-            exchange.finish()
+        if self._answer.has_head and exchange is not None:
+            self._end_answer(exchange)
         if self._life is _Life.ENDED:
             self._conclude()
-        elif self._parser is not None and exchange is not None:
-            self._timeout_at = self._loop.now + _END_GRACE_S
-            self._loop.timers.set(self._timer, self._timeout_at)
+        elif not self._answer.has_head and exchange is not None:
+            self._patience.limit(_END_GRACE_S)
         else:
             self._progress()
+
+    def _end_answer(self, exchange: Exchange) -> None:
+        try:
+            self._answer.check_end()
+        except ProtocolError as error:
+            self._fail(error.status, error.reason)
+            return
+        self._leave_exchange()
+        self._answer.finish(exchange)
+
+    def _said(self, data: bytes) -> None:
+        self._log.feed(data)
+        self._recorder.stderr(data)
 
     def _input_taken(self) -> None:
         self._progress()
@@ -236,11 +241,11 @@ class CgiJob:
             self._stdout = Source(self._loop, stdout, self._output, self._output_ended)
             stderr, child_stderr = os.pipe2(os.O_CLOEXEC)
             ends.append(child_stderr)
-            self._stderr = Source(
-                self._loop, stderr, self._log.feed, self._log.end, _STDERR_AT_ONCE
-            )
+            self._stderr = Source(self._loop, stderr, self._said, self._log.end, _STDERR_AT_ONCE)
             descriptors = (stdin, child_stdout, child_stderr)
-            self._running = self._launcher.launch(self._order(size), descriptors, self)
+            program = self._order(size)
+            self._recorder.ordered(program)
+            self._running = self._launcher.launch(program, descriptors, self)
             self._life = _Life.ORDERED
         finally:
             for end in ends:
@@ -251,25 +256,19 @@ class CgiJob:
         """Something was done: the time in which the program is waited for begins anew."""
         if self._running is None:
             return
-        if self._exchange is not None and self._output_closed and self._parser is not None:
+        if self._exchange is not None and self._output_closed and not self._answer.has_head:
             return  # its end is awaited, and nothing else
         held_back = (self._stdout is not None and self._stdout.paused) or (
             self._stdin is not None and self._stdin.idle
         )
         # Held back by the client, whose own deadline runs: this time is not the program's.
-        patience = NEVER if held_back else self._settings.timeout
-        self._timeout_at = self._loop.now + patience
-        half = patience if self._is_slow else patience / 2
-        self._loop.timers.set(self._timer, self._loop.now + half)
+        self._patience.renew(held_back)
 
-    def _on_timeout(self, now: float) -> None:
-        if now < self._timeout_at:
-            self._is_slow = True
-            self._log.warning(
-                f"slow: no progress for {self._settings.timeout / 2:g} s, {self._at()}"
-            )
-            self._loop.timers.set(self._timer, self._timeout_at)
-            return
+    def _on_slow(self) -> None:
+        doing = at_work(self._request, self._log.pid, self._loop.now)
+        self._log.warning(f"slow: no progress for {self._settings.timeout / 2:g} s, {doing}")
+
+    def _on_timeout(self) -> None:
         patience = f"no progress for {self._settings.timeout:g} s: terminated"
         exchange = self._exchange
         if exchange is None or exchange.complete:
@@ -277,27 +276,19 @@ class CgiJob:
             if exchange is not None:
                 exchange.finish()
             self._log.warning(f"ran on after the answer, {patience}")
-        elif self._parser is not None and self._output_closed:
+        elif self._life is _Life.ORDERED:
+            self._fail(503, f"waited {self._settings.timeout:g} s to be started")
+        elif not self._answer.has_head and self._output_closed:
             self._fail(502, "the program closed its output without a header, and runs on")
         else:
             self._fail(504, patience)
         self._end_program()
 
-    def _at(self) -> str:
-        """What the program is at, and for whom."""
-        request, head = self._request, self._request.head
-        state = process_state(self._log.pid) if self._log.pid else None
-        return (
-            f"{state or 'not started yet'}: {head.method} {head.target.decode('latin-1')}, "
-            f"{self._loop.now - request.started:.1f} s after it came "
-            f"client={request.peer.address or 'unix:'} route={request.match.route.pattern}"
-        )
-
     def _conclude(self) -> None:
         """Program and output have both ended."""
-        if self._parser is not None:
-            error = self._parser.eof()
-            self._fail(error.status, f"{error.reason} ({self._end_words})")
+        if not self._answer.has_head:
+            error = self._answer.eof()
+            self._fail(error.status, f"{error.reason} ({self.fate.words})")
         self._release()
 
     def _cannot_start(self, error: OSError) -> None:
@@ -313,6 +304,8 @@ class CgiJob:
             if self._stderr is not None:
                 self._stderr.read_rest()
             self._log.failure(status, reason)
+            if status in RECORDED:
+                self._recorder.failed(status, reason)
             exchange.fail(status)
 
     def _leave_exchange(self) -> Exchange | None:
@@ -324,7 +317,9 @@ class CgiJob:
 
     def _end_program(self) -> None:
         """It is wanted no more. Its end is still awaited, unless it never began or has come."""
-        self._loop.timers.remove(self._timer)
+        self._patience.end()
+        if self._running is not None:
+            self._running.look()  # it may have begun, or have ended, without our having heard of it
         if self._running is not None and self._life is not _Life.ORDERED:
             self._running.terminate()
         if self._life is not _Life.RUNNING:
@@ -336,7 +331,7 @@ class CgiJob:
 
     def _release(self) -> None:
         """Nothing is left to come."""
-        self._loop.timers.remove(self._timer)
+        self._patience.end()
         if self._stderr is not None:
             self._stderr.read_rest()
             self._log.end()
@@ -346,3 +341,6 @@ class CgiJob:
         running, self._running = self._running, None
         if running is not None:
             running.close()
+        self.fate.settle(None)
+        recorder, self._recorder = self._recorder, Unrecorded()
+        recorder.ended(self.fate.end)

@@ -60,7 +60,21 @@ def check_program(path: str) -> Unusable | None:
     if not looked:
         return Unusable(403, f"{path} is a directory")
     if not os.access(path, os.X_OK, effective_ids=True):
+        if _is_on_noexec(path):
+            return Unusable(500, f"{path} is on a file system that is mounted noexec")
         return Unusable(403, f"user {current_user()} may not run {path} (chmod +x {path})")
+    return None
+
+
+def readable(path: str) -> Unusable | None:
+    """Why an interpreter that is run by this user cannot read the script at path."""
+    looked = _look(path)
+    if isinstance(looked, Unusable):
+        return looked
+    if not looked:
+        return Unusable(403, f"{path} is a directory")
+    if not os.access(path, os.R_OK, effective_ids=True):
+        return Unusable(403, f"user {current_user()} may not read {path} (chmod +r {path})")
     return None
 
 
@@ -76,6 +90,15 @@ def first_line(path: str) -> bytes:
 def interpreter_exists(line: bytes) -> bool:
     """Whether there is what a first line names, if it names something."""
     return not line.startswith(b"#!") or os.path.exists(interpreter_of(line))
+
+
+def _is_on_noexec(path: str) -> bool:
+    """Whether it is for this that a program may not be run, whatever its mode says (access(2))."""
+    try:
+        has_run_bit = os.stat(path).st_mode & 0o111
+        return bool(has_run_bit and os.statvfs(path).f_flag & os.ST_NOEXEC)
+    except OSError:
+        return False
 
 
 def _look(path: str) -> bool | Unusable:

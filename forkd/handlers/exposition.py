@@ -58,10 +58,28 @@ class Collector:
         for site, route, counts, seconds in self._figures["durations"]:
             durations.add_metric((site, route), _buckets(counts), seconds)
         yield durations
-        yield _gauge("cgi_running", "CGI programs that run.", self._figures["programs"])
+        yield from self._programs()
         yield CounterMetricFamily(
             "forkd_sent_bytes", "Bytes of bodies sent.", self._figures["bytes_sent"]
         )
+
+    def _programs(self) -> Iterator[Metric]:
+        yield _gauge("cgi_running", "CGI programs that run.", self._figures["programs"])
+        labels = ("site", "route")
+        ended = CounterMetricFamily(
+            "forkd_cgi_ended", "CGI programs that have ended.", None, labels
+        )
+        used = CounterMetricFamily(
+            "forkd_cgi_cpu_seconds", "CPU time that CGI programs have used.", None, labels
+        )
+        most = GaugeMetricFamily(
+            "forkd_cgi_peak_memory_bytes", "What the largest of them has taken.", None, labels
+        )
+        for site, route, number, cpu_s, peak_memory in self._figures["programs_by_route"]:
+            ended.add_metric((site, route), number)
+            used.add_metric((site, route), cpu_s)
+            most.add_metric((site, route), peak_memory)
+        yield from (ended, used, most)
 
     def _connections(self) -> Iterator[Metric]:
         figures = self._figures

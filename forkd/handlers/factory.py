@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from typing import assert_never, cast
 
 from forkd.config.networks import Network
+from forkd.config.policy import RouteKey
 from forkd.config.settings import (
     ApplicationRoute,
     CgiRoute,
@@ -33,6 +34,7 @@ from forkd.figures.kinds import route_numbers
 from forkd.handlers.applications import Applications
 from forkd.handlers.asking import Master
 from forkd.handlers.base import Handler, Route
+from forkd.handlers.black_box import BlackBox
 from forkd.handlers.cgi import Cgi
 from forkd.handlers.clients import Clients
 from forkd.handlers.health import Health
@@ -54,8 +56,8 @@ from forkd.system.credentials import current_user, denied_directory
 class Services:
     """What handlers need of the process they run in."""
 
-    launcher: Callable[[bool], Launcher]
-    """The launcher of programs with no_new_privileges, or without."""
+    launcher: Callable[[RouteKey], Launcher]
+    """The launcher of the programs of a route."""
     environ: Mapping[str, str]
     files: OpenFiles
     crew: Crew
@@ -108,9 +110,14 @@ class _Builder:
                 handler = Static(route, self._types, self._services.files)
             case CgiRoute():
                 _check_readable(str(route.cgi), f"sites.{number}.routes.{pattern}.cgi", os.X_OK)
-                launcher = self._services.launcher(route.no_new_privileges)
+                launcher = self._services.launcher((number, pattern))
+                record = route.record
                 handler = Cgi(
-                    route, document_root(self._settings, site), launcher, self._services.environ
+                    route,
+                    document_root(self._settings, site),
+                    launcher,
+                    self._services.environ,
+                    None if record is None else BlackBox(record, number, pattern),
                 )
             case WsgiRoute():
                 application = cast(Application, self._applications.routes[number, pattern])

@@ -15,7 +15,7 @@ from enum import Enum, auto
 from typing import Final
 
 from forkd.handlers.application import ApplicationCall
-from forkd.handlers.base import Response, make_response
+from forkd.handlers.base import RETRY_AFTER_S, Response, make_response
 from forkd.loop.crew import Crew
 from forkd.loop.loop import Loop
 from forkd.loop.timers import NEVER, Timer
@@ -26,8 +26,6 @@ log = logging.getLogger("forkd.application")
 
 GRACE_S: Final = 5.0
 """How long a call that was given up may take to return; then the worker is replaced."""
-RETRY_AFTER_S: Final = 5
-"""For clients of requests that no thread was free for."""
 _LOOK_EVERY_S: Final = 1.0
 _LOOKS: Final = 4
 """At least so often a call is looked at within its time."""

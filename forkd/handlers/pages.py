@@ -84,7 +84,7 @@ class Pages:
     def _without_page(self, request: Request) -> Response:
         """A directory's name without its slash leads to the directory."""
         rest = request.match.rest
-        if not rest or rest.endswith("/") or _is_hidden(rest):
+        if not rest or rest.endswith("/") or is_hidden(rest):
             return self._error(Refusal.NOT_FOUND)
         found = locate(self._root, _encode(rest))
         if isinstance(found, Refusal):
@@ -109,16 +109,16 @@ def places(rest: str) -> Iterator[Place]:
     while (at := rest.find(".py", end)) >= 0:
         end = at + len(".py")
         if rest[end : end + 1] in ("", "/"):
-            if _is_hidden(rest[:end]):
+            if is_hidden(rest[:end]):
                 return
             yield Place(rest[:end], rest[:end], rest[end:])
     directory = rest or "/"
-    if directory.endswith("/") and not _is_hidden(directory):
+    if directory.endswith("/") and not is_hidden(directory):
         # What is behind the directory is for its index: here it is the slash, if that was sent.
         yield Place(directory + _INDEX, directory.removesuffix("/"), rest[-1:])
 
 
-def _is_hidden(path: str) -> bool:
+def is_hidden(path: str) -> bool:
     """Whether it leads through what is never a page: names with a dot before them, and caches."""
     return "/." in path or "__pycache__" in path.split("/")
 

@@ -14,6 +14,8 @@ class Program:
     argv: tuple[bytes, ...]
     environ: Mapping[bytes, bytes]
     directory: bytes
+    limits: tuple[tuple[int, int], ...] = ()
+    """Pairs of a resource (getrlimit(2)) and the most of it that each process may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,11 @@ class Watcher(Protocol):
 
     def started(self, pid: int) -> None: ...
 
-    def not_started(self, error: OSError) -> None:
-        """It could not be executed. Nothing runs."""
+    def not_started(self, status: int, reason: str) -> None:
+        """It could not be executed, or there is no room for it. Nothing runs.
+
+        status: what the client is answered. reason: for the log.
+        """
 
     def ended(self, end: Ended | None) -> None:
         """It is gone; None where whoever started it is gone as well and its end is not known."""
@@ -42,6 +47,12 @@ class Running(Protocol):
 
     def terminate(self) -> None:
         """TERM for its whole process group, KILL after five seconds."""
+
+    def look(self) -> None:
+        """Tell the watcher, before this returns, what is known by now, and the rest as it comes.
+
+        Without this the watcher of a new program is told with a delay of some tenth of a second.
+        """
 
     def close(self) -> None:
         """Hear no more of it. If it still runs, or has not started yet, it is ended."""

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 
+from forkd.handlers.base import Request
 from forkd.handlers.programs import Ended
+from forkd.system.process_state import process_state
 
 _LONGEST_LINE = 2000
+_MOST_AT_ONCE = 256
+"""Each is a write to the error log. Only of lines of a few bytes there are more in one piece, and
+who writes two thousand of them with each write would have the worker do nothing else."""
 _KEPT = 4096
 
 
@@ -23,8 +28,10 @@ class ScriptLog:
     def feed(self, data: bytes) -> None:
         self._last = (self._last + data)[-_KEPT:]
         *lines, self._partial = (self._partial + data).split(b"\n")
-        for line in lines:
+        for line in lines[:_MOST_AT_ONCE]:
             self._line(line)
+        if len(lines) > _MOST_AT_ONCE:
+            self._line(b"(%d lines more at once: left out)" % (len(lines) - _MOST_AT_ONCE))
         while len(self._partial) > _LONGEST_LINE:
             self._line(self._partial[:_LONGEST_LINE])
             self._partial = self._partial[_LONGEST_LINE:]
@@ -63,9 +70,20 @@ class ScriptLog:
         return f"{pid} cpu_ms={end.cpu_s * 1000:.0f} peak_memory={end.peak_memory}"
 
 
+def at_work(request: Request, pid: int, now: float) -> str:
+    """What a request's program is at, and for whom. pid: 0 for none. now: monotonic seconds."""
+    state = process_state(pid) if pid else None
+    head = request.head
+    return (
+        f"{state or 'not started yet'}: {head.method} {head.target.decode('latin-1')}, "
+        f"{now - request.started:.1f} s after it came "
+        f"client={request.peer.address or 'unix:'} route={request.match.route.pattern}"
+    )
+
+
 def printable(line: bytes) -> str:
     """A program's line as one line of a log: no control character of it reaches a terminal."""
     text = line.decode("utf-8", "backslashreplace")
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
+    # Not by the codec unicode_escape: its module is imported when it is first used, and a worker
+    # that has become another user may not be able to read the interpreter's files any more.
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -82,7 +82,7 @@ class Static:
 
     def _answer_other(self, request: Request) -> Response | PassedOn:
         """A method that files do not have: only where there is no file the fallback is asked."""
-        hidden = _is_hidden(request.head.path)
+        hidden = is_hidden(request.head.path)
         found = Refusal.NOT_FOUND if hidden else self._locate_named(request)
         if isinstance(found, Refusal):
             return self._error(404) if hidden else self._refuse(request, found)
@@ -100,7 +100,7 @@ class Static:
         if entry is not None and not rest.endswith("/") and self._maker.is_unchanged(entry):
             entry.checked(request.started)
             return entry
-        if _is_hidden(request.head.path):
+        if is_hidden(request.head.path):
             return self._error(404)
         found = self._locate_named(request)
         if isinstance(found, Refusal):
@@ -250,6 +250,6 @@ def _no_program(_path: str) -> bool:
     return False
 
 
-def _is_hidden(path: str) -> bool:
+def is_hidden(path: str) -> bool:
     """Whether a segment begins with a dot. /.well-known/ of a site is public (RFC 8615)."""
     return "/." in path.removeprefix("/.well-known")

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable
 
 from forkd.logs.files import write_whole
+from forkd.logs.formats import Format, Json, Template
 
 FLUSH_SIZE = 64 * 1024
 FLUSH_AFTER_S = 0.5
@@ -41,15 +42,26 @@ def combined(request: bytes, status: int, size: int, tail: bytes) -> bytes:
 FORMATS: dict[str, Ending] = {"common": common, "combined": combined}
 
 
+def style_of(name: str, worker: int) -> Ending | Format:
+    """For a format of the configuration. worker: the number of its slot."""
+    if name == "json":
+        return Json(worker)
+    return FORMATS.get(name) or Template(name, worker)
+
+
 class AccessLog:
     """Collects lines; `flush` writes them. The owner is told when the first line begins to wait.
 
     Whoever owns it calls flush within FLUSH_AFTER_S of `waiting`, and before it leaves.
     """
 
-    def __init__(self, descriptor: int, ending: Ending, waiting: Callable[[], None]) -> None:
+    def __init__(
+        self, descriptor: int, style: Ending | Format, waiting: Callable[[], None]
+    ) -> None:
         self._descriptor = descriptor
-        self.ending = ending
+        self.ending = None if isinstance(style, Format) else style
+        """Makes its lines; None: the format does, and of it no part is the same twice."""
+        self.format = style if isinstance(style, Format) else None
         self._waiting = waiting
         self._lines: list[bytes] = []
         self._size = 0

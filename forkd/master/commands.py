@@ -46,6 +46,12 @@ class Commanded(Protocol):
     def upgrade(self, replies: list[Reply]) -> None:
         """Start the installed program in this one's place."""
 
+    def inquire(self, name: str, request: dict[str, object], reply: Reply) -> None:
+        """Have a question answered by a process of its own."""
+
+    def replay(self, request: dict[str, object], reply: Reply) -> None:
+        """Run a recorded request again, for whoever asks."""
+
 
 def commands(master: Commanded) -> Mapping[str, Command]:
     """The commands by name."""
@@ -91,6 +97,15 @@ def commands(master: Commanded) -> Mapping[str, Command]:
     def upgrade(_request: dict[str, object], reply: Reply) -> None:
         master.upgrade([reply])
 
+    def explain(request: dict[str, object], reply: Reply) -> None:
+        master.inquire("explain", request, reply)
+
+    def records(request: dict[str, object], reply: Reply) -> None:
+        master.inquire("records", request, reply)
+
+    def replay(request: dict[str, object], reply: Reply) -> None:
+        master.replay(request, reply)
+
     return {
         "status": status,
         "reload": reload,
@@ -99,4 +114,7 @@ def commands(master: Commanded) -> Mapping[str, Command]:
         "drain": drain,
         "stack": stack,
         "upgrade": upgrade,
+        "explain": explain,
+        "records": records,
+        "replay": replay,
     }

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from forkd.errors import OperationError
 from forkd.loop.loop import Loop
@@ -17,6 +18,11 @@ from forkd.system.sockets import answers, listen_unix
 log = logging.getLogger("forkd.master")
 
 _LONGEST = 65536
+_MOST_DESCRIPTORS = 8
+
+DESCRIPTORS: Final = "descriptors"
+"""Under this key a command finds those that came with its request, as a tuple. They are closed when
+it returns."""
 
 Reply = Callable[[dict[str, object]], None]
 Command = Callable[[dict[str, object], Reply], None]
@@ -95,10 +101,34 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+class _TakingSocket(socket.socket):
+    """Takes the descriptors that come with what it receives (unix(7), SCM_RIGHTS)."""
+
+    def __init__(self, fileno: int) -> None:
+        super().__init__(fileno=fileno)
+        self.taken: list[int] = []
+
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        data, descriptors, _, _ = socket.recv_fds(
+            self, bufsize, _MOST_DESCRIPTORS, flags | socket.MSG_CMSG_CLOEXEC
+        )
+        self.taken += descriptors
+        return data
+
+    def close(self) -> None:
+        self.let_go()
+        super().close()
+
+    def let_go(self) -> None:
+        """Close those that nobody has wanted."""
+        while self.taken:
+            os.close(self.taken.pop())
+
+
 class _Session(Stream):
     """One client of the control socket."""
 
-    __slots__ = ("_buffer", "_commands", "_over")
+    __slots__ = ("_buffer", "_commands", "_over", "_socket")
 
     def __init__(
         self,
@@ -107,7 +137,9 @@ class _Session(Stream):
         commands: Mapping[str, Command],
         over: Callable[[_Session], None],
     ) -> None:
-        super().__init__(loop, sock)
+        self._socket = _TakingSocket(fileno=sock.detach())
+        self._socket.setblocking(False)
+        super().__init__(loop, self._socket)
         self._commands = commands
         self._over = over
         self._buffer = b""
@@ -129,7 +161,13 @@ class _Session(Stream):
             known = ", ".join(sorted(self._commands))
             self._reply({"ok": False, "reasons": [f"not a command; there are: {known}"]})
             return
-        command(request, self._reply)
+        request.pop(DESCRIPTORS, None)
+        if self._socket.taken:
+            request[DESCRIPTORS] = tuple(self._socket.taken)
+        try:
+            command(request, self._reply)
+        finally:
+            self._socket.let_go()
 
     def _reply(self, answer: dict[str, object]) -> None:
         if not self.closed:

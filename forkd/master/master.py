@@ -20,7 +20,7 @@ from forkd.errors import ForkdError, OperationError
 from forkd.loop.loop import Loop
 from forkd.loop.signals import Signals
 from forkd.loop.timers import NEVER, Timer
-from forkd.master import lifecycle, status
+from forkd.master import counting, lifecycle, status
 from forkd.master.answers import Answers
 from forkd.master.commands import commands
 from forkd.master.comparison import compare
@@ -31,6 +31,7 @@ from forkd.master.fd_store import FdStore, split
 from forkd.master.figures import Figures
 from forkd.master.generation import WORKERS, Generation
 from forkd.master.inheritance import Inheritance
+from forkd.master.inquiries import Inquirer, Inquiries
 from forkd.master.lifecycle import Child, State, Wanted
 from forkd.master.listeners import Listeners
 from forkd.master.logs import MasterLogs, warn_of_root
@@ -39,6 +40,7 @@ from forkd.master.outage import Outage
 from forkd.master.pidfile import remove_pid_file, write_pid_file
 from forkd.master.reading import Load
 from forkd.master.reloader import Reloader
+from forkd.master.replays import Replays
 from forkd.master.service import ServiceManager
 from forkd.master.signals import HANDLED, obey
 from forkd.master.stacks import Stacks
@@ -55,6 +57,7 @@ _LOOK_S = 1.0
 """How often hung workers are looked for, and the service manager is told how things are."""
 
 _STOPPING = "forkd is stopping"
+_NOT_STARTED = "forkd has not started yet"
 
 
 class Mode(Enum):
@@ -77,9 +80,12 @@ class Master:
         mains: Mapping[Kind, ChildMain],
         given: Given,
         on_ready: Callable[[], None],
+        inquirers: Mapping[str, Inquirer],
         heritage: Inheritance | None = None,
     ) -> None:
         """settings: what load has given for the start; it is called again for each reload.
+
+        inquirers: called in a child, each with the generation that serves and what was asked.
 
         heritage: what the master has left that this one is to replace.
         """
@@ -103,6 +109,8 @@ class Master:
         self._store = FdStore(given.notifier, stored, given.store_limit, lent)
         self._listeners = Listeners(units, lent, self._store)
         self._loop = Loop()
+        self._inquiries = Inquiries(self._loop, inquirers)
+        self._replays = Replays(self._inquiries)
         self._manager = ServiceManager(
             self._loop,
             given,
@@ -183,6 +191,7 @@ class Master:
         self._wake_up = Timer(lambda _now: self._step())
         self._tick(self._loop.now)
         self._loop.run()
+        counting.sweep()
         self._control.close()
         self._listeners.close_all()
         if (path := self._succession.settings.pid_file) is not None:
@@ -300,9 +309,23 @@ class Master:
     def compare(self, reply: Reply) -> None:
         """Say what a reload would change."""
         if self._succession.live is None:
-            reply({"ok": False, "reasons": ["forkd has not started yet"]})
+            reply({"ok": False, "reasons": [_NOT_STARTED]})
         else:
             compare(self._loop, self._load, self._succession.settings, reply)
+
+    def inquire(self, name: str, request: dict[str, object], reply: Reply) -> None:
+        """Have a question answered by a process of its own."""
+        if (live := self._succession.live) is None:
+            reply({"ok": False, "reasons": [_NOT_STARTED]})
+        else:
+            self._inquiries.answer(name, live, request, reply)
+
+    def replay(self, request: dict[str, object], reply: Reply) -> None:
+        """Run a recorded request again, for whoever asks."""
+        if (live := self._succession.live) is None:
+            reply({"ok": False, "reasons": [_NOT_STARTED]})
+        else:
+            self._replays.begin(live, request, reply)
 
     def _on_source_changed(self, child: Child, path: str) -> None:
         """All workers tell of it: the first one that does, of those that serve, is heard."""
@@ -330,6 +353,8 @@ class Master:
     def _on_death(self, death: Death) -> None:
         self._figures.bury(death)
         child, succession = death.child, self._succession
+        if child.pool.kind is Kind.SPAWNER:
+            counting.sweep()
         incoming = succession.incoming
         if incoming is not None and child.generation == incoming.generation.number:
             self._abandon(list(death.reasons) or [str(death)])

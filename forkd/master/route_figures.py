@@ -12,6 +12,7 @@ from forkd.child import Kind as ChildKind
 from forkd.config.settings import Settings
 from forkd.figures.histogram import Histogram
 from forkd.figures.kinds import METHODS, RouteName, route_names, status_word
+from forkd.figures.programs import Programs
 from forkd.figures.table import Snapshot
 from forkd.master.lifecycle import Child
 from forkd.master.supervisor import Supervisor
@@ -27,6 +28,8 @@ class RouteFigures:
         """By route, method and status, the last two as words."""
         self.durations: dict[RouteName, Histogram] = {}
         self.queue = Histogram()
+        self.programs: dict[RouteName, Programs] = {}
+        """Of the routes that have run one."""
 
     def add(self, names: Mapping[int, RouteName], found: Snapshot) -> None:
         """What one worker has counted. names: of its generation's routes."""
@@ -35,6 +38,8 @@ class RouteFigures:
             self.requests[key] = self.requests.get(key, 0) + number
         for route, durations in found.durations.items():
             self.durations.setdefault(names[route], Histogram()).add(durations)
+        for route, programs in found.programs.items():
+            self.programs.setdefault(names[route], Programs()).add(programs)
         self.queue.add(found.queue)
 
     def copy(self) -> RouteFigures:
@@ -42,6 +47,7 @@ class RouteFigures:
         made.requests = dict(self.requests)
         made.durations = {name: one.copy() for name, one in self.durations.items()}
         made.queue = self.queue.copy()
+        made.programs = {name: one.copy() for name, one in self.programs.items()}
         return made
 
     def for_status(self) -> dict[str, object]:
@@ -59,6 +65,7 @@ class RouteFigures:
                 "statuses": statuses,
                 "latency_ms": _quantiles(self.durations.get(name, Histogram()), 3),
             }
+            | _of_programs(self.programs.get(name))
             for name, statuses in by_route.items()
         ]
         # The kernel says how long a connection has waited in whole milliseconds.
@@ -76,7 +83,18 @@ class RouteFigures:
                 for name, one in sorted(self.durations.items())
             ],
             "queue": [self.queue.counts, self.queue.seconds],
+            "programs_by_route": [
+                [name.site, name.pattern, one.ended, one.cpu_s, one.peak_memory]
+                for name, one in sorted(self.programs.items())
+            ],
         }
+
+
+def _of_programs(found: Programs | None) -> dict[str, object]:
+    if found is None:
+        return {}
+    cpu_s = round(found.cpu_s, 3)
+    return {"programs": {"ended": found.ended, "cpu_s": cpu_s, "peak_memory": found.peak_memory}}
 
 
 def _quantiles(times: Histogram, digits: int) -> dict[str, float | None]:

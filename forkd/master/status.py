@@ -66,6 +66,7 @@ def _worker(supervisor: Supervisor, child: Child, now: float) -> dict[str, objec
         "connections": counters.open_connections,
         "threads_busy": counters.threads_busy,
         "threads_waiting": slot.read_waiting(),
+        "programs": slot.read_programs(),
         "since_s": round(now - child.since, 3),
         "stalled_s": stalled_s,
         "memory_pss": slot.read_memory(),

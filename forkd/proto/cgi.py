@@ -1,7 +1,8 @@
 """CGI (RFC 3875): the meta-variables of a request, and the header that a program writes.
 
 Names are bytes and so are the variables, since that is what execve(2) takes. Deliberately absent:
-programs and processes, bodies, and nph- scripts, whose output is the response already.
+programs and processes, bodies, and the output of nph- scripts, which is a response of HTTP already
+(http1/raw_response.py).
 """
 
 from __future__ import annotations
@@ -151,7 +152,9 @@ _DROPPED = frozenset(
         b"upgrade",
     }
 )
-_ONCE = frozenset({b"content-length", b"location", b"status"})
+_ONCE = frozenset({b"content-length", b"location", b"status", b"x-sendfile"})
+# Given apart, and never sent as they were written.
+_APART = frozenset({b"content-length", b"status", b"x-sendfile"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +162,12 @@ class CgiHead:
     """The header that a program wrote (RFC 3875 section 6).
 
     `reason` is what stood after the number of Status, b"" where nothing did. `headers` is as
-    written, without Status and Content-Length, which are given apart, without the fields of a
-    connection, and without Server and Date, since forkd writes its own. `local_redirect` is a
-    Location that is to be served in the program's place (section 6.2.2); its Location is in
-    `headers` too.
+    written, without Status, Content-Length and X-Sendfile, which are given apart, without the
+    fields of a connection, and without Server and Date, since forkd writes its own.
+    `local_redirect` is a Location that is to be served in the program's place (section 6.2.2); its
+    Location is in `headers` too. It begins with a slash. Also //host/x is a path here, as the
+    section's grammar has it: what a script makes of "/" and words of a client must not lead to
+    another site. `send_file` is the file that X-Sendfile names, in whatever spelling.
     """
 
     status: int
@@ -170,6 +175,7 @@ class CgiHead:
     headers: tuple[tuple[bytes, bytes], ...]
     content_length: int | None
     local_redirect: bytes | None
+    send_file: bytes | None = None
 
 
 class ResponseParser:
@@ -247,7 +253,7 @@ class ResponseParser:
         if key == b"content-type":
             # Scripts repeat it, and the last one counts, as it does in Apache.
             self._headers = [header for header in self._headers if header[0].lower() != key]
-        if key not in _DROPPED and key not in (b"status", b"content-length"):
+        if key not in _DROPPED and key not in _APART:
             self._headers.append((name, value))
 
     def _head(self) -> CgiHead:
@@ -264,6 +270,9 @@ class ResponseParser:
         length = special.get(b"content-length")
         if length is not None and not _LENGTH.fullmatch(length):
             raise _refuse("the script wrote a malformed Content-Length", length)
+        send_file = special.get(b"x-sendfile")
+        if send_file == b"":
+            raise _refuse("the script wrote an empty X-Sendfile")
         local = location is not None and location.startswith(b"/") and b"status" not in special
         return CgiHead(
             status=status,
@@ -271,6 +280,7 @@ class ResponseParser:
             headers=tuple(self._headers),
             content_length=None if length is None else int(length),
             local_redirect=location if local else None,
+            send_file=send_file,
         )
 
 

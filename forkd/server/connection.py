@@ -8,7 +8,8 @@ import struct
 from typing import TYPE_CHECKING
 
 from forkd.errors import ProtocolError
-from forkd.handlers.base import Peer
+from forkd.handlers.base import Peer, Request
+from forkd.handlers.fate import Fate
 from forkd.logs.access import beginning
 from forkd.loop.stream import Stream
 from forkd.loop.timers import NEVER
@@ -34,6 +35,7 @@ class Connection(Stream):
         "_closing",
         "_discarded",
         "_exchange",
+        "_fate",
         "_half_closed",
         "_head_of",
         "_linger_until",
@@ -49,6 +51,7 @@ class Connection(Stream):
         "figures",
         "head",
         "reader",
+        "request",
     )
 
     may_be_shared = False  # a worker never forks
@@ -83,6 +86,10 @@ class Connection(Stream):
         """Some of its body has not been read yet."""
         self.figures = server.figures.unrouted
         """Of the route that answers the request."""
+        self.request: Request | None = None
+        """As the last handler was given it. Only where the access log wants to know."""
+        self._fate: Fate | None = None
+        """Of the last program that was run for it. Likewise."""
         server.connections.add(self)
         server.tally.connections += 1
         server.loop.timers.set(self, server.loop.now + server.limits.header_timeout)
@@ -133,7 +140,13 @@ class Connection(Stream):
             self._server.figures.unrouted.count("", status, took)
         else:
             self.figures.count(head.method, status, took)
-        self._server.record(self._log_beginning, head, status, max(0, length))
+        length = max(0, length)
+        self._server.record(self._log_beginning, head, status, length)
+        if (lines := self._server.lines) is not None:
+            request, self.request = self.request, None
+            fate, self._fate = self._fate, None
+            log_time = self._server.clock.log_time
+            lines.tell(self._client, head, request, status, length, took, log_time, fate)
 
     def _record_unlogged(self) -> None:
         """The answer has been taken, or the rest of it never will be."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from forkd.config.settings import Limits
 from forkd.figures.counting import Figures, RouteFigures
-from forkd.handlers.base import Request, Response, make_response
+from forkd.handlers.base import RETRY_AFTER_S, Request, Response, make_response
 from forkd.handlers.routes import Router
 from forkd.logs.access import AccessLog
 from forkd.loop.loop import Loop
@@ -19,6 +19,7 @@ from forkd.proto.http1.head import Head
 from forkd.proto.http1.limits import HeadLimits
 from forkd.proto.http1.reader import HeadMemo
 from forkd.proto.http1.response import error_page
+from forkd.server.access_lines import AccessLines
 from forkd.server.clock import Clock
 
 if TYPE_CHECKING:
@@ -107,6 +108,11 @@ class Server:
         )
         self.router = router
         self.access_log = access_log
+        self._ending = access_log.ending if access_log is not None else None
+        self.lines: AccessLines | None = None
+        """Where the access log tells more than the usual formats do."""
+        if access_log is not None and access_log.format is not None:
+            self.lines = AccessLines(loop, access_log, access_log.format)
         self.figures = figures
         self.clock = Clock(loop.now)
         self.ready: dict[bytes, Ready] = {}
@@ -129,30 +135,37 @@ class Server:
         """Keep an answer for the next request that is the same. figures: of its route."""
         if head.raw in self.memo:  # and forgotten with it
             log_ending = self._log_ending(head, response.status, response.length)
-            self.ready[head.raw] = Ready(head, response, log_ending, figures)
+            ready = self.ready[head.raw] = Ready(head, response, log_ending, figures)
+            if self.lines is not None:
+                ready.repeatable = False  # of its line no part is known before
 
     def error(self, status: int) -> Response:
         """The page for a status, made once."""
         page = self._error_pages.get(status)
         if page is None:
             headers = [(b"Content-Type", b"text/html; charset=utf-8")]
+            if status == 503:
+                headers.append((b"Retry-After", b"%d" % RETRY_AFTER_S))
             page = self._error_pages[status] = make_response(status, headers, error_page(status))
         return page
 
     def record(self, log_beginning: bytes, head: Head | None, status: int, length: int) -> None:
-        """Count an answer and write its line. length: bytes of the body; no head: no request."""
+        """Count an answer and, in a usual format, write its line.
+
+        length: bytes of the body; no head: no request.
+        """
         self.tally.bytes_sent += length
         if status >= 500:
             self.tally.errors += 1
-        if self.access_log is not None:
+        if self.access_log is not None and self._ending is not None:
             ending = self._log_ending(head, status, length)
             self.access_log.write(log_beginning + self.clock.log_time + ending)
 
     def _log_ending(self, head: Head | None, status: int, length: int) -> bytes:
-        if self.access_log is None:
+        if self._ending is None:
             return b""
         request, tail = (head.log_line, head.log_tail) if head else (b"-", b'"-" "-"')
-        return self.access_log.ending(request, status, length, tail)
+        return self._ending(request, status, length, tail)
 
     def drain(self, idle_s: float) -> None:
         """Answer what is here and what is on its way, close each connection after its answer.
@@ -176,6 +189,8 @@ class Server:
         lost = len(self.under_way)
         for connection in list(self.connections):
             connection.finish()
+        if self.lines is not None:
+            self.lines.release()
         return lost
 
 

@@ -70,6 +70,8 @@ def dispatch(
             connection.reject(error)
             return
     request = Request(head, match, peer, started, redirects)
+    if server.lines is not None:
+        connection.request = request
     answer, file = _ask(server, request)
     if isinstance(answer, Response):
         if answer.fresh_until > started and not head.has_body and route.clients is None:

@@ -6,6 +6,7 @@ import logging
 
 from forkd.errors import ProtocolError
 from forkd.handlers.base import Job, Request, Response
+from forkd.handlers.cgi_job import CgiJob
 from forkd.loop.loop import READABLE
 from forkd.loop.stream import FileRange
 from forkd.proto.http1.head import Head
@@ -232,6 +233,8 @@ class HttpConnection(Connection):
         """Let a job make the answer."""
         self._state = EXCHANGE
         self._exchange = exchange = HttpExchange(self, self._server, request, job)
+        if self._server.lines is not None and isinstance(job, CgiJob):
+            self._fate = job.fate
         self._server.under_way[self] = request
         self.set_deadline()
         exchange.start()

@@ -51,7 +51,7 @@ def check_as_worker(settings: Settings, identity: Identity | None) -> list[str]:
         loop = Loop()
         files, crew = OpenFiles(loop.timers), Crew(loop, settings.workers.threads)
         services = Services(
-            lambda _policy: _NoLauncher(),
+            lambda _route: _NoLauncher(),
             os.environ,
             files,
             crew,

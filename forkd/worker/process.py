@@ -12,7 +12,8 @@ import sys
 from collections.abc import Iterator
 
 from forkd.channel import Word
-from forkd.child import Assignment, SpawnPolicy, adopt_log_files, enter, reason_of, refuse_to_start
+from forkd.child import Assignment, adopt_log_files, enter, reason_of, refuse_to_start
+from forkd.config.policy import RouteKey, SpawnPolicy
 from forkd.figures.counting import Figures
 from forkd.handlers.applications import Applications, has_applications, import_applications
 from forkd.handlers.base import Peer
@@ -20,7 +21,7 @@ from forkd.handlers.factory import Services, build_router
 from forkd.handlers.open_files import OpenFiles
 from forkd.handlers.overdue import Overseer
 from forkd.handlers.programs import Launcher
-from forkd.logs.access import FLUSH_AFTER_S, FORMATS, AccessLog
+from forkd.logs.access import FLUSH_AFTER_S, AccessLog, style_of
 from forkd.logs.files import write_whole
 from forkd.loop.crew import Crew
 from forkd.loop.loop import Loop
@@ -133,8 +134,8 @@ class Worker:
             self.loop, self._assignment.slot, self._go_out_of_service, self._come_back_into_service
         )
 
-    def _launcher(self, no_new_privileges: bool) -> Launcher:
-        return self._launchers[SpawnPolicy(no_new_privileges)]
+    def _launcher(self, route: RouteKey) -> Launcher:
+        return self._launchers[self._assignment.policies[route]]
 
     def _running_programs(self) -> int:
         return sum(launcher.running for launcher in self._launchers.values())
@@ -147,7 +148,7 @@ class Worker:
         timer = Timer(lambda _now: access_log.flush())
         access_log = AccessLog(
             descriptor,
-            FORMATS[settings.format],
+            style_of(settings.format, self._assignment.slot.number),
             lambda: self.loop.timers.set(timer, self.loop.now + FLUSH_AFTER_S),
         )
         return access_log

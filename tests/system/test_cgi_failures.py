@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.system.daemon import eventually
-from tests.system.scripts import Scripts, running_scripts
-from tests.system.wire import Wire, fetch
+from tests.system.hostile import IDENTITIES, PROGRAM, Fort, fort
+from tests.system.scripts import Scripts, parent_of, running_scripts
+from tests.system.tools import need
+from tests.system.wire import Wire, fetch, request
 
 SOURCE = b"echo source"
+AS_ROOT = os.geteuid() == 0
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,21 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripts]:
         (bin_ / "directory").mkdir()
         os.mkfifo(bin_ / "fifo")
         (bin_ / "dangling.sh").symlink_to("nothing")
-        yield running
+        (bin_ / "loop.sh").symlink_to("loop.sh")
+        _write(bin_ / "bad-interpreter.sh", b"#!%b/not-executable.sh\n" % bytes(bin_) + SOURCE)
+        _write(bin_ / "directory.sh", b"#!/usr\n" + SOURCE)
+        _write(bin_ / "script0.sh", b"#!/bin/sh\n" + SOURCE)
+        for number in range(7):
+            _write(bin_ / f"script{number + 1}.sh", b"#!%b/script%d.sh\n" % (bytes(bin_), number))
+        program = Path("/bin/true").read_bytes()
+        machine = b"\x16\x00" if program[18:20] != b"\x16\x00" else b"\x3e\x00"
+        _write(bin_ / "other-machine", program[:18] + machine + program[20:])
+        _write(bin_ / "no-loader", program.replace(b"/ld-", b"/no-"))
+        with socket.socket(socket.AF_UNIX) as sock, open(bin_ / "busy", "wb", 0) as busy:
+            sock.bind(str(bin_ / "socket"))
+            busy.write(program)
+            os.fchmod(busy.fileno(), 0o755)
+            yield running
 
 
 def _write(path: Path, content: bytes, mode: int = 0o755) -> None:
@@ -45,9 +64,18 @@ def _write(path: Path, content: bytes, mode: int = 0o755) -> None:
         ("missing.sh", 404, "{} does not exist"),
         ("dangling.sh", 404, "{} does not exist"),
         ("fifo", 404, "{} is neither a file nor a directory"),
+        ("socket", 404, "{} is neither a file nor a directory"),
+        ("loop.sh", 404, "{} does not exist"),
+        ("x" * 300, 404, "{} does not exist"),
         (".hidden.sh", 404, "{} is hidden"),
         ("no-interpreter.sh", 500, "the interpreter /no/such/interpreter in the first line of {}"),
         ("dos.sh", 500, "the first line of {} ends with a carriage return"),
+        ("bad-interpreter.sh", 500, "the interpreter in the first line of {}: user "),
+        ("directory.sh", 500, "the interpreter in the first line of {}: /usr is a directory"),
+        ("script7.sh", 500, "the interpreter of {} is a script itself, and so on"),
+        ("other-machine", 500, "{} is a program for another kind of machine, or damaged"),
+        ("no-loader", 500, "{} or the loader that it names does not exist"),
+        ("busy", 500, "{} is open for writing"),
         ("empty.sh", 500, "{} is empty"),
         ("garbage", 500, "{} is neither a program nor a script"),
         ("text.sh", 500, "{} is neither a program nor a script"),
@@ -136,3 +164,108 @@ def test_the_access_log_has_the_status_of_a_failure(scripts: Scripts) -> None:
     fetch(scripts.port, "/cgi-bin/killed.sh?logged")
     line = 'GET /cgi-bin/killed.sh?logged HTTP/1.1" 502 '
     eventually(lambda: line in scripts.daemon.access_log, "the line of the failure")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fort]:
+    """One with routes of which each lacks something, and with two small disks, which it alone sees:
+    one for temporary files, and one from which nothing may be executed."""
+    directory = tmp_path_factory.mktemp("lacking")
+    routes = {
+        "/long/": f"{{cgi: cgi-bin, env: {{LONG: {'x' * 150_000}}}}}",
+        "/longer/": f"{{cgi: cgi-bin, env: {{LONG: {'x' * 300_000}}}}}",
+        "/one/": "{MARK, max_concurrent: 1}",
+        "*.cgi": "{cgi: html}",
+    }
+    if AS_ROOT:
+        routes |= {
+            "/few/": "{MARK, user: nobody, limits: {processes: 1}}",
+            "*.cgi": "{cgi: html, user: nobody}",
+        }
+    for name in ("denied", "noexec"):
+        (directory / "cgi-bin" / name).mkdir(parents=True)
+    _write(directory / "cgi-bin" / "denied" / "x.sh", b"#!/bin/sh\n" + SOURCE)
+    (directory / "cgi-bin" / "denied").chmod(0)
+    mounts = (
+        'mount -t tmpfs -o size=64k,mode=1777 tmpfs "$0/temporary" && '
+        'mount -t tmpfs -o noexec tmpfs "$0/cgi-bin/noexec" && '
+        'cp "$0/cgi-bin/hi.sh" "$0/cgi-bin/noexec" && exec "$@"'
+    )
+    as_root = () if AS_ROOT else ("--user", "--map-root-user")
+    prefix = (need("unshare"), *as_root, "--mount", "sh", "-c", mounts, str(directory))
+    with fort(directory, routes, IDENTITIES[0], prefix=prefix) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "reason"),
+    [
+        ("/cgi-bin/noexec/hi.sh", 500, "{} is on a file system that is mounted noexec"),
+        pytest.param(
+            *("/few/hi.sh", 503, "{} cannot be started now: Resource temporarily unavailable"),
+            marks=pytest.mark.skipif(not AS_ROOT, reason="needs a user of the programs' own"),
+        ),
+        ("/long/hi.sh", 500, "the environment for {} is larger than can be given to a program"),
+        ("/longer/hi.sh", 500, "the environment for {} is larger than can be given to a program"),
+        ("/missing.cgi", 404, "{} does not exist"),
+    ],
+)
+def test_what_a_machine_or_a_route_lacks_is_told(
+    site: Fort, target: str, status: int, reason: str
+) -> None:
+    assert fetch(site.port, target).status == status
+    name = target.replace("/", " ", 1).partition(" ")[2]
+    place = f"{site.directory}/{name.partition('/')[2]}" if "/" in name else f"html/{name}"
+    (line,) = site.lines(f"cgi {status}: ", reason.partition("{}")[2], place.removeprefix("html"))
+    assert line.count(" id=") == 1
+    site.check_nothing_left()
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="who may mount here may search every directory as well")
+def test_a_directory_that_may_not_be_searched_is_named_with_the_user(site: Fort) -> None:
+    assert fetch(site.port, "/cgi-bin/denied/x.sh").status == 403
+    reason = f"cgi 403: user www-data may not search the directory {site.directory}/denied id="
+    assert site.lines(reason)
+
+
+def test_a_body_for_which_there_is_no_room_is_told_and_gives_the_room_back(site: Fort) -> None:
+    with Wire(site.port) as wire:
+        chunks = b"8000\r\n%b\r\n" % bytes(0x8000)
+        wire.send(
+            request(f"/cgi-bin/{PROGRAM}", "Transfer-Encoding: chunked", method="POST") + chunks * 9
+        )
+        assert wire.answer().status == 503
+    assert site.lines("cgi 503: the program cannot be started: No space left on device", " id=")
+    site.check_nothing_left()
+    body = b"[\"os.environ['CONTENT_LENGTH']\"]\n"
+    chunk = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    with Wire(site.port) as wire:
+        wire.send(
+            request(f"/cgi-bin/{PROGRAM}", "Transfer-Encoding: chunked", method="POST") + chunk
+        )
+        assert wire.answer().text == f'"{len(body)}"\n'
+
+
+@pytest.mark.parametrize("victim", ["spawner", "worker"])
+def test_who_dies_takes_the_programs_that_run_and_the_orders_that_wait(
+    site: Fort, victim: str
+) -> None:
+    with (
+        site.sibling("/one") as (pid, wire),
+        site.send("/one", "stand()", more=1) as waiting,
+    ):
+        eventually(lambda: site.daemon.workers()[0]["connections"] == 2, "the second has come")
+        assert site.ask("/cgi-bin", "None") == ["done"]  # what came before is ordered by then
+        spawner, (worker,) = parent_of(pid), site.daemon.workers()
+        os.kill(spawner if victim == "spawner" else worker["pid"], signal.SIGKILL)
+        with pytest.raises(ConnectionError):
+            wire.chunk()
+        if victim == "spawner":
+            assert waiting.answer().status == 503
+            assert site.lines("cgi 502: the spawner died while the program ran", f"pid={pid}")
+            assert site.lines("cgi 503: the spawner died before it started the program", " id=")
+        else:
+            assert waiting.rest() == b""
+    eventually(lambda: not site.running(), "no program is left")
+    # There is room for the next one.
+    assert site.ask("/one", "None") == ["done"]

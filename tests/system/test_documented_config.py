@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from forkd.config.cgi_route import CgiRoute
 from forkd.config.load import load_text
-from forkd.config.routes import ACTIONS, CgiRoute
+from forkd.config.routes import ACTIONS
 from forkd.errors import ConfigError
 from tests.system.daemon import REPOSITORY, run_forkd
 

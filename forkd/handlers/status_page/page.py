@@ -101,6 +101,11 @@ def totals(figures: Figures) -> list[tuple[str, str]]:
         ("Waiting for a thread", count(sum(one.get("threads_waiting") or 0 for one in workers))),
         ("Memory of workers", size(sum(one["memory_pss"] or 0 for one in workers))),
     ]
+    used = [one["programs"] for one in figures.get("routes") or [] if one.get("programs")]
+    running = sum(one.get("programs") or 0 for one in workers)
+    if used or running:
+        found.append(("Programs running", count(running)))
+        found.append(("CPU of programs", age(sum(one["cpu_s"] for one in used))))
     queue = figures.get("queue_ms") or {}
     if queue.get("p99") is not None:
         found.append(("Queued, p50 / p99", f"{queue['p50']:.0f} / {queue['p99']:.0f} ms"))
@@ -185,9 +190,15 @@ def _worker(worker: Figures, own: str) -> str:
         ),
         _cell("CPU", _known(cpu, "{:.0f} %".format), "n cpu"),
         _cell("Memory", _known(memory, size)),
-        _markup_cell("Busy with", _request(worker["request"], own), "what wide"),
+        _markup_cell("Busy with", _doing(worker, own), "what wide"),
     )
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _doing(worker: Figures, own: str) -> str:
+    running = worker.get("programs") or 0
+    programs = f'<span class="soft">{count(running)} CGI</span> ' if running else ""
+    return programs + _request(worker["request"], own)
 
 
 def _request(request: Figures | None, own: str = "") -> str:

@@ -88,6 +88,10 @@
     return [plain(`${request.method} ${request.target} `), make("span", kind, tail)];
   }
 
+  function programs(one) {
+    return one.programs ? [make("span", "soft", `${count(one.programs)} CGI`), plain(" ")] : [];
+  }
+
   function standing(one) {
     if (typeof one.stalled_s === "number") {
       return make("span", "state lost", `stands still for ${age(one.stalled_s)}`);
@@ -111,7 +115,7 @@
       cell("Threads busy", `${one.threads_busy}${waiting}`),
       cell("CPU", given(one.cpu_percent, (value) => `${value.toFixed(0)} %`), "n cpu"),
       cell("Memory", given(one.memory_pss, size)),
-      cell("Busy with", doing(one.request), "what wide"),
+      cell("Busy with", [...programs(one), ...doing(one.request)], "what wide"),
     );
   }
 
@@ -222,6 +226,11 @@
       ["Waiting for a thread", count(sum(now.workers, "threads_waiting"))],
       ["Memory of workers", size(sum(now.workers, "memory_pss"))],
     ];
+    const used = (now.routes || []).map((one) => one.programs).filter(Boolean);
+    const running = sum(now.workers, "programs");
+    if (used.length || running) {
+      pairs.push(["Programs running", count(running)], ["CPU of programs", age(sum(used, "cpu_s"))]);
+    }
     const queue = now.queue_ms || {};
     if (queue.p99 !== undefined && queue.p99 !== null) {
       pairs.push(["Queued, p50 / p99", `${queue.p50.toFixed(0)} / ${queue.p99.toFixed(0)} ms`]);

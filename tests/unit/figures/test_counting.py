@@ -20,6 +20,7 @@ from forkd.figures.kinds import (
     Kind,
     method_number,
 )
+from forkd.figures.programs import Programs
 from forkd.figures.table import MOST_KINDS, MOST_ROUTES, SIZE, Table
 from forkd.scoreboard import Scoreboard
 
@@ -29,6 +30,20 @@ GET = method_number("GET")
 @pytest.fixture
 def table() -> Table:
     return Table(mmap.mmap(-1, SIZE), 0)
+
+
+def test_programs_are_counted_by_route_also_where_no_answer_has_been_given(table: Table) -> None:
+    figures = Figures()
+    figures.route(2).count("GET", 200, 0.1)
+    figures.route(7).count_program(0.5, 300)
+    figures.write(table)
+    figures.route(7).count_program(0.25, 200)
+    figures.route(2).count_program(0.0, 0)
+    figures.route(7).count("GET", 200, 0.1)
+    figures.write(table)
+    found = table.read()
+    assert found.programs == {7: Programs(2, 0.75, 300), 2: Programs(1, 0.0, 0)}
+    assert {route: one.total for route, one in found.durations.items()} == {2: 1, 7: 1}
 
 
 def of(*seconds: float) -> Histogram:

@@ -245,10 +245,10 @@ def test_where_the_spawner_dies_the_request_fails(loop: SteppedLoop, begun: bool
 def test_a_program_that_cannot_be_executed_is_500(
     loop: SteppedLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    scene = Scene(loop, script="/dev/null").start(pid=0)
-    scene.program.watcher.not_started(OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC)))
+    scene = Scene(loop).start(pid=0)
+    scene.program.watcher.not_started(500, "/srv/x.cgi is empty")
     assert scene.exchange.calls == ["fail 500"]
-    assert "/dev/null is empty" in caplog.text
+    assert "cgi 500: /srv/x.cgi is empty" in caplog.text
     scene.assert_over()
 
 

@@ -42,6 +42,7 @@ FIGURES: dict[str, Any] = {
         {"slot": 4, "memory_pss": None, "connections": 1, "threads_busy": 0, "threads_waiting": 7},
     ],
     "programs": 2,
+    "programs_by_route": [["", "/cgi/", 3, 1.5, 4096]],
     "listeners": [
         {"address": "127.0.0.1:80", "protocol": "http", "queue": 3},
         {"address": "unix:/run/s", "protocol": "http", "queue": None},
@@ -131,6 +132,9 @@ def test_every_figure_has_its_metric(loop: SteppedLoop) -> None:
     assert value("reloads_total", result="failure") == 2
     assert value("worker_deaths_total", reason="SIGKILL") == 1
     assert value("cgi_running") == 2
+    assert value("cgi_ended_total", site="", route="/cgi/") == 3
+    assert value("cgi_cpu_seconds_total", site="", route="/cgi/") == 1.5
+    assert value("cgi_peak_memory_bytes", site="", route="/cgi/") == 4096
     names = {name for name, _ in found}
     assert all(name.startswith("forkd_") for name in names)
     assert ("forkd_worker_memory_bytes", (("slot", "4"),)) not in found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
 from collections.abc import Iterator
@@ -148,18 +147,6 @@ def test_without_room_for_the_body_the_answer_is_503(
     assert any("File too large" in line for line in caplog.messages)
     assert scene.program.ordered is None
     assert loop.watched == set()
-
-
-@pytest.mark.parametrize(
-    ("number", "status"), [(errno.EAGAIN, 503), (errno.ENOMEM, 503), (errno.ENOEXEC, 500)]
-)
-def test_a_machine_without_room_is_503_and_a_broken_script_500(
-    loop: SteppedLoop, number: int, status: int
-) -> None:
-    scene = Scene(loop).start(pid=0)
-    scene.program.watcher.not_started(OSError(number, os.strerror(number)))
-    assert scene.exchange.calls == [f"fail {status}"]
-    scene.assert_over()
 
 
 def test_output_of_which_the_client_gets_nothing_is_no_progress(

@@ -41,6 +41,19 @@ def test_a_line_without_end_is_cut_and_does_not_grow_in_memory(
     assert "".join(caplog.messages).count("x") == 100_000 + len(caplog.messages) * TAIL.count("x")
 
 
+def test_of_a_flood_of_tiny_lines_some_are_left_out_and_that_is_said(
+    script_log: ScriptLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    script_log.feed(b"y\n" * 2048)
+    assert len(caplog.messages) == 257
+    assert caplog.messages[255:] == [
+        f"cgi stderr: y {TAIL}",
+        f"cgi stderr: (1792 lines more at once: left out) {TAIL}",
+    ]
+    script_log.feed(b"last\n")
+    assert caplog.messages[257:] == [f"cgi stderr: last {TAIL}"]
+
+
 @pytest.mark.parametrize(
     ("line", "shown"),
     [

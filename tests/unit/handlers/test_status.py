@@ -171,6 +171,32 @@ def test_what_strangers_wrote_is_shown_as_text() -> None:
     assert page.count("&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;") == 10
 
 
+def test_programs_are_shown_where_there_are_any() -> None:
+    assert "rograms" not in _markup(figures())
+    shown = figures(
+        workers=[worker(programs=3), worker(programs=0)],
+        routes=[
+            {
+                "route": "/cgi/",
+                "site": "",
+                "requests": 1,
+                "statuses": {},
+                "programs": {"ended": 2, "cpu_s": 1.5, "peak_memory": 5},
+            }
+        ],
+    )
+    page = _markup(shown)
+    assert "<dt>Programs running</dt><dd>3</dd>" in page
+    assert "<dt>CPU of programs</dt><dd>1.5 s</dd>" in page
+    assert page.count('<span class="soft">3 CGI</span>') == 1
+    assert page.count(" CGI</span>") == 1
+
+
+def _markup(shown: dict[str, Any]) -> str:
+    """The page without its script."""
+    return StatusPage().render(shown, "/status").partition("<script>")[0]
+
+
 def test_figures_that_are_missing_are_left_out() -> None:
     page = StatusPage().render(figures(), "/status")
     assert '<section id="routes-section" hidden>' in page

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from forkd.child import Kind, Pool, SpawnPolicy
+from forkd.child import Kind, Pool
+from forkd.config.policy import SpawnPolicy
 from forkd.master.lifecycle import (
     KILL_GRACE_S,
     Action,

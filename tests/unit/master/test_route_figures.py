@@ -129,10 +129,37 @@ def test_metrics_have_a_row_for_each_kind_of_request(
     ]
 
 
+def test_programs_are_added_up_and_the_largest_is_kept(
+    supervisor: Supervisor, totals: RouteTotals
+) -> None:
+    gone = child(1, generation=1)
+    for one, route, memory in ((gone, 2, 300), (child(2, generation=2), 2, 100)):
+        figures = Figures()
+        figures.route(route).count_program(0.5, memory)
+        figures.route(route).count_program(0.25, 50)
+        figures.write(add(supervisor, one).table())
+    del supervisor.children[1]
+    totals.bury(gone)
+    for _ in range(2):
+        told = totals.now().for_metrics()
+        assert told["programs_by_route"] == [["example.org", "/b", 4, 1.5, 300]]
+    supervisor.slot(gone).clear()
+    serve(supervisor, child(1, generation=2), 2, 0.1)
+    routes = totals.now().for_status()["routes"]
+    assert isinstance(routes, list)
+    (route,) = routes
+    assert route["programs"] == {"ended": 4, "cpu_s": 1.5, "peak_memory": 300}
+
+
 def test_a_slot_that_is_cleared_has_no_figures_left() -> None:
     slot = Scoreboard(1).slots[0]
     figures = Figures()
     figures.route(1).count("GET", 200, 1.0)
+    figures.route(1).count_program(1.0, 1)
     figures.write(slot.table())
     slot.clear()
     assert slot.table().read().requests == {}
+    figures.route(1).count("GET", 200, 1.0)
+    Figures().write(slot.table())
+    slot.table().take_route(0, 1)
+    assert slot.table().read().programs == {}

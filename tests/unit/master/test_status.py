@@ -46,6 +46,7 @@ def test_each_worker_has_an_entry_by_slot_and_spawners_have_none(supervisor: Sup
         "connections": 3,
         "threads_busy": 2,
         "threads_waiting": 0,
+        "programs": 0,
         "since_s": 10.0,
         "stalled_s": None,
         "memory_pss": None,

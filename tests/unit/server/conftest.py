@@ -18,8 +18,13 @@ def scene(loop: SteppedLoop) -> Iterator[MakeScene]:
     """Makes scenes: scene(routes, **limits)."""
     made: list[Scene] = []
 
-    def make(routes: Mapping[str, Handler], max_body: int = 1 << 20, **limits: object) -> Scene:
-        made.append(Scene(loop, routes, max_body, **limits))
+    def make(
+        routes: Mapping[str, Handler],
+        max_body: int = 1 << 20,
+        style: str = "combined",
+        **limits: object,
+    ) -> Scene:
+        made.append(Scene(loop, routes, max_body, style, **limits))
         return made[-1]
 
     yield make

@@ -20,7 +20,7 @@ from forkd.handlers.base import (
     make_response,
 )
 from forkd.handlers.routes import Router, SiteRoutes
-from forkd.logs.access import AccessLog, combined
+from forkd.logs.access import AccessLog, style_of
 from forkd.server.context import Server
 from forkd.server.http import HttpConnection
 from tests.unit.stepped import SteppedLoop
@@ -147,18 +147,20 @@ def _chunks(data: bytes) -> tuple[bytes | None, bytes]:
 
 
 class Scene:
-    """One connection and what a client can do to it. `limits` are those of the configuration."""
+    """One connection and what a client can do to it. `limits` are those of the configuration,
+    `style` is the format of the access log."""
 
     def __init__(
         self,
         loop: SteppedLoop,
         routes: Mapping[str, Handler],
         max_body: int = 1 << 20,
+        style: str = "combined",
         **limits: object,
     ) -> None:
         self.loop = loop
         self._log = os.memfd_create("access", os.MFD_CLOEXEC)
-        access_log = AccessLog(self._log, combined, lambda: None)
+        access_log = AccessLog(self._log, style_of(style, 3), lambda: None)
         self.figures = Figures()
         router = Router(
             [
@@ -234,11 +236,14 @@ class Scene:
 
     def lines(self) -> list[str]:
         """The access log without its times."""
+        return [line.partition("] ")[2] for line in self.whole_lines()]
+
+    def whole_lines(self) -> list[str]:
+        """The access log as it stands."""
         assert self.server.access_log is not None
         self.server.access_log.flush()
         size = os.fstat(self._log).st_size
-        found = os.pread(self._log, size, 0).decode().splitlines()
-        return [line.partition("] ")[2] for line in found]
+        return os.pread(self._log, size, 0).decode().splitlines()
 
 
 def head(target: str = "/", *headers: str, method: str = "GET", version: str = "1.1") -> bytes:
