@@ -86,7 +86,8 @@ class World:
                     assert (parent is None) == (key not in want.forked_by)
                     assert parent is None or self.children[parent.slot].serves
                     assert key in want.counts, "a child nobody wants is started"
-                    held = self.failures.not_before.get(key, 0.0)
+                    # As it was planned: who is killed in this very step is known dead only later.
+                    held = want.not_before.get(key, 0.0)
                     assert self.now >= held, "a child is started while its pool is held back"
                     self.last_slot += 1
                     self.children[self.last_slot] = Child(
