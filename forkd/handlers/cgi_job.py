@@ -153,8 +153,10 @@ class CgiJob:
     def ended(self, end: Ended | None) -> None:
         self._life = _Life.ENDED
         self.fate.settle(end)
-        say = self._log.debug if end is not None and end.status == 0 else self._log.warning
-        say(f"ended: {self.fate.words}", end)
+        if end is None or end.status != 0:
+            self._log.warning(f"ended: {self.fate.words}", end)
+        elif log.isEnabledFor(logging.DEBUG):
+            self._log.debug(f"ended: {self.fate.words}", end)
         if end is None:
             # Before any output is read: the program was killed with its spawner, and the end of its
             # output would look like the end of its answer.
@@ -200,7 +202,8 @@ class CgiJob:
 
     def _output_ended(self) -> None:
         if self._running is not None:
-            self._loop.call_soon(self._running.look)
+            # It is not reaped yet, as a rule, and the answer does not wait for that.
+            self._loop.call_shortly(self._running.look)
         exchange = self._exchange
         if self._answer.has_head and exchange is not None:
             self._end_answer(exchange)

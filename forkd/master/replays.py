@@ -8,6 +8,7 @@ of the program is told to whoever asked and to nobody else.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 
 from forkd.errors import ForkdError
@@ -28,8 +29,13 @@ class Replays:
     def begin(self, generation: Generation, request: Mapping[str, object], reply: Reply) -> None:
         """Reply when the order has been given, or with the reasons why it was not."""
         handed = request.get(HANDED)
-        if not isinstance(handed, tuple) or len(handed) != DESCRIPTORS:
-            reply({"ok": False, "reasons": [f"replay takes {DESCRIPTORS} descriptors"]})
+        if (
+            not isinstance(handed, tuple)
+            or len(handed) != DESCRIPTORS
+            or not stat.S_ISSOCK(os.fstat(handed[0]).st_mode)
+        ):
+            what = f"replay takes {DESCRIPTORS} descriptors, of which the first is a socket"
+            reply({"ok": False, "reasons": [what]})
             return
         # They stay the session's, which closes them before the answer is there.
         try:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -233,8 +234,20 @@ def test_an_id_that_is_none_is_refused(daemon: Daemon) -> None:
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith(f"forkd: no record {NONE} in {daemon.directory}/")
     assert daemon.command("replay", "../../etc/passwd").returncode == 1
-    answer = daemon.ask(command="replay", id=NONE)
-    assert answer == {"ok": False, "reasons": ["replay takes 4 descriptors"]}
+
+
+def test_whoever_asks_hands_over_a_socket_and_three_ends(daemon: Daemon) -> None:
+    refusal = {
+        "ok": False,
+        "reasons": ["replay takes 4 descriptors, of which the first is a socket"],
+    }
+    assert daemon.ask(command="replay", id=NONE) == refusal
+    with socket.socket(socket.AF_UNIX) as sock, open(os.devnull) as null:
+        sock.settimeout(20)
+        sock.connect(str(daemon.control))
+        line = json.dumps({"command": "replay", "id": NONE}).encode() + b"\n"
+        socket.send_fds(sock, [line], [null.fileno()] * 4)
+        assert json.loads(sock.recv(65536)) == refusal
 
 
 def test_nothing_is_left_open_in_the_master(daemon: Daemon) -> None:

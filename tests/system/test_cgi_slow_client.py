@@ -1,9 +1,11 @@
-"""A program that writes far more than its client takes, and one that writes before it reads."""
+"""Programs that write far more than is taken: to a slow client, before they read, to stderr."""
 
 from __future__ import annotations
 
 import os
+import statistics
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,9 @@ AHEAD = 8 << 20
 GROWTH = 2 << 20
 UNREAD = 32 << 20
 SLOW_PIECE = 100_000
+FLOOD = 50
+"""Requests that are answered while a program floods the log."""
+SLOW_S = 0.2
 RECEIVE_BUFFER = 64 * 1024
 
 
@@ -33,6 +38,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     routes = {
         "/fifty": f"{{cgi: {APPS}/fifty.py, env: {{PROGRESS: {tmp_path}/progress}}}}",
         "/writes-first": f"{{cgi: {APPS}/writes-first.pl}}",
+        "/flood": f"{{cgi: {APPS}/flood-endless.sh}}",
         "/gated": f"{{cgi: {APPS}/gated.sh, env: {gate}}}",
         "/fixed": "{respond: fixed}",
     }
@@ -123,3 +129,24 @@ def test_a_megabyte_may_be_written_before_a_megabyte_is_read(daemon: Daemon) -> 
         sender.start()
         assert wire.answer().body == b"w" * size + str(size).encode()
         sender.join()
+
+
+def test_an_endless_flood_on_stderr_holds_up_nobody_and_nothing_is_kept_of_it(
+    daemon: Daemon,
+) -> None:
+    fetch(daemon.port, "/fixed")
+    before = anonymous_memory(daemon)
+    with Wire(daemon.port) as wire:
+        wire.send(request("/flood"))
+        assert wire.head().status == 200
+        assert wire.chunk() == b"answer"
+        daemon.wait_for_log("lines more at once: left out")
+        times = []
+        for _ in range(FLOOD):
+            began = time.monotonic()
+            assert fetch(daemon.port, "/fixed").text == "fixed"
+            times.append(time.monotonic() - began)
+        assert statistics.median(times) < SLOW_S
+        assert anonymous_memory(daemon) - before < GROWTH
+    # The client has gone, and so does the program.
+    daemon.wait_for_log("the client has gone: terminated")
