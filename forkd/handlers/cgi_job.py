@@ -33,11 +33,13 @@ _STDERR_AT_ONCE = 4096
 
 
 class _Life(Enum):
-    """Of the program: NONE -> ORDERED -> RUNNING -> ENDED. What is refused is ENDED at once."""
+    """Of the program: NONE -> ORDERED -> RUNNING -> TERMINATED -> ENDED, the last but one only
+    where nobody wants it any more. What is refused is ENDED at once."""
 
     NONE = auto()
     ORDERED = auto()
     RUNNING = auto()
+    TERMINATED = auto()
     ENDED = auto()
     """Others of its group may still hold its output."""
 
@@ -130,6 +132,7 @@ class CgiJob:
 
     def disconnected(self) -> None:
         self._leave_exchange()
+        self._look()
         if self._settings.on_disconnect == "kill" or self._running is None:
             if self._life in (_Life.ORDERED, _Life.RUNNING):
                 self._log.info("the client has gone: terminated")
@@ -151,9 +154,12 @@ class CgiJob:
         self._release()
 
     def ended(self, end: Ended | None) -> None:
+        was_terminated = self._life is _Life.TERMINATED
         self._life = _Life.ENDED
         self.fate.settle(end)
-        if end is None or end.status != 0:
+        if was_terminated:
+            self._log.info(f"ended: {self.fate.words}", end)  # as was wanted, and why is in the log
+        elif end is None or end.status != 0:
             self._log.warning(f"ended: {self.fate.words}", end)
         elif log.isEnabledFor(logging.DEBUG):
             self._log.debug(f"ended: {self.fate.words}", end)
@@ -272,6 +278,9 @@ class CgiJob:
         self._log.warning(f"slow: no progress for {self._settings.timeout / 2:g} s, {doing}")
 
     def _on_timeout(self) -> None:
+        self._look()
+        if self._running is None:
+            return  # it has just ended
         patience = f"no progress for {self._settings.timeout:g} s: terminated"
         exchange = self._exchange
         if exchange is None or exchange.complete:
@@ -304,12 +313,14 @@ class CgiJob:
         """The request fails, for a reason that belongs in the log."""
         exchange = self._leave_exchange()
         if exchange is not None:
-            if self._stderr is not None:
-                self._stderr.read_rest()
-            self._log.failure(status, reason)
-            if status in RECORDED:
-                self._recorder.failed(status, reason)
-            exchange.fail(status)
+            try:
+                if self._stderr is not None:
+                    self._stderr.read_rest()
+                self._log.failure(status, reason)
+                if status in RECORDED:
+                    self._recorder.failed(status, reason)
+            finally:
+                exchange.fail(status)  # whatever else goes wrong, somebody waits for an answer
 
     def _leave_exchange(self) -> Exchange | None:
         """The exchange is over, or is ended by the caller: no more of the body will come."""
@@ -321,16 +332,21 @@ class CgiJob:
     def _end_program(self) -> None:
         """It is wanted no more. Its end is still awaited, unless it never began or has come."""
         self._patience.end()
-        if self._running is not None:
-            self._running.look()  # it may have begun, or have ended, without our having heard of it
+        self._look()
         if self._running is not None and self._life is not _Life.ORDERED:
             self._running.terminate()
-        if self._life is not _Life.RUNNING:
+        if self._life not in (_Life.RUNNING, _Life.TERMINATED):
             self._release()
             return
+        self._life = _Life.TERMINATED
         for end in (self._stdin, self._stdout):
             if end is not None:
                 end.close()
+
+    def _look(self) -> None:
+        """It may have begun, or have ended, without our having heard of it."""
+        if self._running is not None:
+            self._running.look()
 
     def _release(self) -> None:
         """Nothing is left to come."""
