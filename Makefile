@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Processes that run tests. Most of a system test is waiting: more of them than there are cores.
+JOBS ?= 4
 
 .PHONY: run test check bench fuzz format clean
 
@@ -9,9 +11,11 @@ run: $(VENV)/run.stamp
 	$(BIN)/forkd -c conf/forkd.yaml
 
 # Compiled first, as an installed package is: the tests start forkd hundreds of times.
+# A file stays in one process, because its tests share daemons. The files come in their order: the
+# short unit tests are last, so that no process is left alone with a long file at the end.
 test: $(VENV)/dev.stamp
 	@$(BIN)/python -m compileall -q forkd
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ from pathlib import Path
 
 DIRECTORY = Path(os.environ["SLOW"])
 RELEASE = DIRECTORY / "release"
+FIFO = DIRECTORY / "release-interpreter"
 PATIENCE_S = 30
 
 HOLD = DIRECTORY / "hold-imports"
@@ -29,8 +30,11 @@ def spinning():
 
 
 def holding_the_interpreter():
-    # PyDLL: other than by CDLL, the interpreter is not let go of meanwhile.
-    ctypes.PyDLL(None).sleep(4)
+    # To open a FIFO waits for who writes to it. PyDLL: other than by CDLL, the interpreter is not
+    # let go of meanwhile.
+    os.mkfifo(FIFO)
+    libc = ctypes.PyDLL(None)
+    libc.close(libc.open(os.fsencode(FIFO), os.O_RDONLY))
 
 
 class Closing:

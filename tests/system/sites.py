@@ -66,7 +66,10 @@ def lock_out(directory: Path) -> str:
 
 
 def open_to_all(directory: Path) -> None:
-    """Let every user search a directory of pytest, which are its owner's alone."""
+    """Let every user search a directory of pytest, which are its owner's alone.
+
+    Another run of pytest that starts meanwhile closes the one above them: `open_path` stays open.
+    """
     for path in (directory, *directory.parents):
         if path.stat().st_uid == os.geteuid() and not path.stat().st_mode & 0o001:
             path.chmod(path.stat().st_mode | 0o011)

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.system.daemon import DEADLINE_S, run_forkd, started, write_config
-from tests.system.sites import ROUTES, make_site, open_to_all
+from tests.system.sites import ROUTES, make_site
 from tests.system.starting import edit, refused
 from tests.system.tools import need
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
-    directory = tmp_path / "site"
+def site(open_path: Path) -> Path:
+    directory = open_path / "site"
     directory.mkdir()
     make_site(directory)
     write_config(directory, ROUTES)
@@ -91,7 +91,6 @@ def test_wrong_usage_exits_2(arguments: list[str]) -> None:
 def test_a_control_socket_of_another_user_is_explained(site: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs two users: run as root")
-    open_to_all(site)
     with started(site):
         # Without these capabilities root is an ordinary user to the socket of somebody else.
         os.chown(site / "control.sock", 65534, 65534)

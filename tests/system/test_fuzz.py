@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.fuzz.answers import read
 from tests.fuzz.run import conversation_of, fuzz
 
-SECONDS = 30.0 if os.environ.get("CI") else 10.0
+SECONDS = 15.0 if os.environ.get("CI") else 10.0
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CLOSING = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

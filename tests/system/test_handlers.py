@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.system.daemon import REPOSITORY, Daemon, eventually, run_forkd, started, write_config
-from tests.system.sites import open_to_all
 from tests.system.wire import Wire, exchange, fetch
 
 APP = REPOSITORY / "tests" / "apps" / "handlers.py"
@@ -164,15 +163,14 @@ def test_an_exception_ends_its_request_only(tmp_path: Path) -> None:
         (tmp_path / "error.log").write_text("")  # these two stacks were wanted
 
 
-def test_cgi_programs_of_a_cgi_handler_run(tmp_path: Path) -> None:
-    routes = make(tmp_path)
+def test_cgi_programs_of_a_cgi_handler_run(open_path: Path) -> None:
+    routes = make(open_path)
     routes["/cgi/"] = routes["/"].replace("Site", "Cgi")
-    script = tmp_path / "cgi" / "scripts" / "hi.sh"
+    script = open_path / "cgi" / "scripts" / "hi.sh"
     script.parent.mkdir(parents=True)
     script.write_text("#!/bin/sh\nprintf 'Status: 202 Yes\\n\\n'; echo $QUERY_STRING; cat\n")
     script.chmod(0o755)
-    open_to_all(script.parent)
-    with started(tmp_path, routes) as daemon:
+    with started(open_path, routes) as daemon:
         answer = fetch(daemon.port, "/cgi/scripts/hi.sh?a=b")
         assert (answer.status, answer.text) == (202, "a=b\n")
         answer = fetch(daemon.port, "/cgi/scripts/hi.sh", method="POST", body=b"the body")

@@ -21,11 +21,16 @@ from tests.system.sites import ROUTES, held_script, make_site
 from tests.system.tools import need_module
 
 APPLICATION = """\
-import time
+import os, time
 
 
 def application(environ, start_response):
-    time.sleep(float(environ["QUERY_STRING"] or 0))
+    query = environ["QUERY_STRING"]
+    if query == "held":
+        while os.path.exists("hold"):
+            time.sleep(0.01)
+    else:
+        time.sleep(float(query or 0))
     start_response("201 Created", [("Content-Type", "text/plain")])
     return [b"made\\n"]
 """
@@ -165,10 +170,12 @@ def test_the_time_of_a_slow_request_is_in_its_bucket(daemon: Daemon) -> None:
 def test_programs_that_run_and_threads_that_are_busy_are_counted(site: Path) -> None:
     begun, release = held_script(site)
     os.mkfifo(release)
+    hold = site / "hold"
+    hold.touch()
     with started(site, METRICS) as daemon, Client(daemon.url) as client:
         asks = [
             threading.Thread(target=requests.get, args=[f"{daemon.url}{target}"])
-            for target in ("/cgi-bin/held.sh", "/app/?2")
+            for target in ("/cgi-bin/held.sh", "/app/?held")
         ]
         for ask in asks:
             ask.start()
@@ -182,6 +189,7 @@ def test_programs_that_run_and_threads_that_are_busy_are_counted(site: Path) -> 
         eventually(is_counted, "one program and one thread")
         assert client.get("/metrics").ok
         release.write_text("go\n")
+        hold.unlink()
         for ask in asks:
             ask.join()
         eventually(lambda: scrape(daemon)["forkd_cgi_running", ()] == 0, "it has left")
@@ -266,9 +274,12 @@ def test_a_connection_that_waited_to_be_accepted_is_counted_with_its_time(site: 
 
 
 def test_the_figures_come_while_all_threads_are_busy(site: Path) -> None:
+    hold = site / "hold"
+    hold.touch()
     with started(site, METRICS, workers="{count: 1, threads: 1}") as daemon:
         asks = [
-            threading.Thread(target=requests.get, args=[f"{daemon.url}/app/?1.5"]) for _ in range(3)
+            threading.Thread(target=requests.get, args=[f"{daemon.url}/app/?held"])
+            for _ in range(3)
         ]
         for ask in asks:
             ask.start()
@@ -281,6 +292,7 @@ def test_the_figures_come_while_all_threads_are_busy(site: Path) -> None:
             return [found[f"forkd_worker_threads_{word}", slot] for word in words] == [1, 2]
 
         eventually(is_busy, "one is called and two wait")
+        hold.unlink()
         for ask in asks:
             ask.join()
 

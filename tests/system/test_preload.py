@@ -11,7 +11,6 @@ import requests
 
 from tests.system.daemon import Daemon, eventually, is_running, run_forkd, started, write_config
 from tests.system.load import get, under_load
-from tests.system.sites import open_to_all
 
 MODULE = """\
 import os
@@ -54,9 +53,9 @@ def template(daemon: Daemon) -> int:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
-    (tmp_path / "module.py").write_text(MODULE)
-    return tmp_path
+def site(open_path: Path) -> Path:
+    (open_path / "module.py").write_text(MODULE)
+    return open_path
 
 
 def test_what_is_imported_once_serves_in_all_workers_and_they_are_the_masters_children(
@@ -236,7 +235,6 @@ def test_a_fault_of_the_import_is_told_as_without_preload(site: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_the_template_is_the_workers_user(site: Path) -> None:
-    open_to_all(site)
     site.chmod(0o777)
     with started(site, ROUTES, workers=WORKERS, top="user: nobody") as daemon:
         uid = Path(f"/proc/{template(daemon)}").stat().st_uid

@@ -17,7 +17,7 @@ import requests
 from tests.system.daemon import Daemon, eventually, is_running, started
 from tests.system.processes import descendants
 from tests.system.programs import Held
-from tests.system.sites import ROUTES, SMALL, make_site, open_to_all, script
+from tests.system.sites import ROUTES, SMALL, make_site, script
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -26,12 +26,11 @@ SHOW_STATUS = "printf 'Content-Type: text/plain\\n\\n'; cat /proc/self/status"
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
-    make_site(tmp_path)
-    script(tmp_path, "status.sh", SHOW_STATUS)
-    script(tmp_path, "warn.sh", "echo complaint >&2; printf 'Content-Type: text/plain\\n\\nhi\\n'")
-    open_to_all(tmp_path)
-    return tmp_path
+def site(open_path: Path) -> Path:
+    make_site(open_path)
+    script(open_path, "status.sh", SHOW_STATUS)
+    script(open_path, "warn.sh", "echo complaint >&2; printf 'Content-Type: text/plain\\n\\nhi\\n'")
+    return open_path
 
 
 @pytest.fixture

@@ -58,19 +58,19 @@ def test_a_reload_that_fails_says_why_and_leaves_all_as_it_was(tmp_path: Path) -
         assert daemon.status()["generation"] == 2
 
 
-def test_a_canary_that_fails_ends_the_reload(tmp_path: Path) -> None:
-    make_site(tmp_path)
-    (tmp_path / "locked").mkdir()
-    with started(tmp_path, ROUTES) as daemon:
+def test_a_canary_that_fails_ends_the_reload(open_path: Path) -> None:
+    make_site(open_path)
+    (open_path / "locked").mkdir()
+    with started(open_path, ROUTES) as daemon:
         before = pids(daemon)
-        top = lock_out(tmp_path / "locked")
-        write_config(tmp_path, ROUTES | {"/locked/": "{static: locked}"}, top=top)
+        top = lock_out(open_path / "locked")
+        write_config(open_path, ROUTES | {"/locked/": "{static: locked}"}, top=top)
         result = daemon.command("reload", "--wait")
         assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
-        assert f"cannot read {tmp_path}/locked" in result.stderr
+        assert f"cannot read {open_path}/locked" in result.stderr
         assert pids(daemon) == before
         assert requests.get(f"{daemon.url}/small.txt", timeout=10).content == SMALL
-        (tmp_path / "locked").chmod(0o755)
+        (open_path / "locked").chmod(0o755)
 
 
 HANGS = """\

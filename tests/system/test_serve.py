@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +24,13 @@ def application(environ, start_response):
 @contextmanager
 def serving(directory: Path, *arguments: str) -> Iterator[str]:
     """The URL of a `forkd serve`."""
-    runtime = directory / "runtime"
-    runtime.mkdir(exist_ok=True)
+    # Not below tmp_path: the path of a socket has 107 bytes at most (unix(7)), and that of a test
+    # in one of several processes leaves too few of them.
+    with tempfile.TemporaryDirectory(prefix="forkd-") as runtime:
+        yield from _serving(directory, Path(runtime), *arguments)
+
+
+def _serving(directory: Path, runtime: Path, *arguments: str) -> Iterator[str]:
     process = subprocess.Popen(
         [*FORKD, "serve", str(directory / "site"), "-p", "0", *arguments],
         stdin=subprocess.DEVNULL,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
 import threading
 import time
@@ -19,6 +21,9 @@ from tests.system.slow import release, slow_route, slow_site
 from tests.system.test_leaks import descriptors, settled
 
 SHORT = "{count: 2, threads: 4, request_timeout: 500ms}"
+LONGER = "{count: 2, threads: 4, request_timeout: 1500ms}"
+"""A call is told to be slow at half of its time, unless all of it is over when the worker looks: on
+a busy machine that may be a quarter of a second later, but not three of them."""
 
 
 def ask(daemon: Daemon, path: str) -> requests.Response:
@@ -49,14 +54,17 @@ def test_a_slow_request_is_logged_with_its_stack_and_answered_with_504(
     tmp_path: Path, action: str, path: str, function: str
 ) -> None:
     routes = {"/": slow_route(action), "/import": slow_route()}
-    with slow_site(tmp_path, routes, SHORT) as daemon:
+    with slow_site(tmp_path, routes, LONGER) as daemon:
         workers = pids(daemon)
         began = time.monotonic()
         answer = ask(daemon, path)
-        assert 0.5 <= time.monotonic() - began < 5
+        assert 1.5 <= time.monotonic() - began < 6
         assert (answer.status_code, "504 Gateway Timeout" in answer.text) == (504, True)
-        line = daemon.wait_for_log(f"slow request: GET {path} has given its client nothing for 0.")
-        assert re.search(r"\(it has 0\.5 s\) client=127\.0\.0\.1 route=/ id=[0-9a-f]{16}$", line)
+        line = daemon.wait_for_log(f"slow request: GET {path} has given its client nothing for ")
+        assert re.search(
+            r" for [01]\.\d s.* \(it has 1\.5 s\) client=127\.0\.0\.1 route=/ id=[0-9a-f]{16}$",
+            line,
+        )
         daemon.wait_for_log(f"504, out of time: GET {path}")
         assert daemon.error_log.count(f", in {function}\n") == 2
         assert "forkd/loop/crew.py" not in daemon.error_log, "of forkd's own frames none is shown"
@@ -88,7 +96,8 @@ def test_an_answer_that_has_begun_is_broken_off(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_makes_progress_is_not_cut(tmp_path: Path) -> None:
-    with slow_site(tmp_path, workers=SHORT) as daemon:
+    # Two seconds in all, and 0.2 between two chunks.
+    with slow_site(tmp_path, workers=LONGER) as daemon:
         assert ask(daemon, "/streams").text == "chunk\n" * 10
         assert "slow request" not in daemon.error_log
 
@@ -174,6 +183,8 @@ def test_a_slow_program_is_logged_with_its_state(tmp_path: Path) -> None:
     with started(tmp_path, {"/cgi-bin/": "{cgi: cgi-bin, timeout: 1s}"}) as daemon:
         assert ask(daemon, "/cgi-bin/stopped.sh").status_code == 504
         line = daemon.wait_for_log("cgi slow: no progress for 0.5 s, state T (stopped)")
+        # It has been sent TERM, which it hears when it runs on: no need to wait for KILL.
+        os.kill(int(line.rpartition("pid=")[2]), signal.SIGCONT)
         assert ": GET /cgi-bin/stopped.sh, 0." in line
         assert re.search(r" client=127\.0\.0\.1 route=/cgi-bin/ id=\w+ script=\S+ pid=\d+$", line)
         assert daemon.error_log.count("cgi slow") == 1

@@ -89,6 +89,7 @@ def test_a_worker_whose_interpreter_is_held_tells_its_stacks_as_well(
             )
             shown = daemon.command("status").stdout
             assert "stands still for " in shown
+            release(tmp_path)
         eventually(lambda: stalled(daemon) == set(), "it goes on")
         assert pids(daemon) == {worker["pid"]}, "nobody was hurt"
 

@@ -16,9 +16,9 @@ from tests.system.tools import need
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Path]:
+def site(open_path: Path) -> Iterator[Path]:
     """A site without a fault. A failure may leave no socket and no PID file in it."""
-    directory = tmp_path / "site"
+    directory = open_path / "site"
     directory.mkdir()
     make_site(directory)
     write_config(directory, ROUTES)

@@ -47,6 +47,8 @@ def test_the_order_of_all_that_is_said(tmp_path: Path) -> None:
     one, two = f"unix:{tmp_path}/one.sock", f"unix:{tmp_path}/two.sock"
     with manager(tmp_path) as systemd:
         with started(tmp_path, ROUTES, env=systemd.env, listen=f'["{TCP}", "{one}"]') as daemon:
+            # The control socket answers a moment before the start is told.
+            eventually(lambda: count(systemd, "READY") == 1, "the start is told")
             assert systemd.words() == ["FDSTORE", "FDSTORE", "READY"]
 
             write_config(tmp_path, ROUTES, listen=f'["{TCP}", "{two}"]')
@@ -69,6 +71,7 @@ def test_the_order_of_all_that_is_said(tmp_path: Path) -> None:
             assert systemd.words()[11:] == ["RELOADING", "READY"]
             failed = [said for said in systemd.log if "READY" in said][-1]
             assert failed["STATUS"].startswith("The last reload failed: cannot listen on unix:")
+        eventually(lambda: count(systemd, "STOPPING") == 1, "the stop is told")
         assert systemd.words()[13:] == ["STOPPING"], "a stop leaves the store to systemd"
         assert set(systemd.senders[: len(systemd.log)]) == {daemon.pid}
         assert count(systemd, "WATCHDOG") == 0
