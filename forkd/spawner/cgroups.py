@@ -14,21 +14,17 @@ from __future__ import annotations
 import logging
 import os
 import queue
-import resource
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Final
 
-from forkd.config.policy import SpawnPolicy
 from forkd.errors import OperationError
 from forkd.loop.loop import Loop
 from forkd.loop.timers import Timer
-from forkd.system import cgroups
+from forkd.spawner.cgroup import Cgroup, Made
 
 log = logging.getLogger("forkd.spawner")
 
@@ -36,141 +32,9 @@ _LOOK_S = 0.2
 """Nobody tells when the last one has left a cgroup."""
 _RETRY_S = 1.0
 _TELL_S = 60.0
-_ROUNDS = 20
-_PIECE = 1 << 16
-_MOST = 128
-_DESCRIPTORS_FOR_EACH = 8
-"""Of those that a process may have open: three are the cgroup's, one is the program's."""
 _OWN_THREADS: Final = 3
 """A spawner counts in the cgroup that it is in: its thread, the one that moves it, and the one by
 which a program is started in a sandbox."""
-
-
-@dataclass(slots=True, eq=False)
-class Cgroup:
-    """One, for one program at a time. The descriptors are open for good; -1: there is no such file.
-
-    kill: cgroup.kill, since Linux 5.14. most: pids.max.
-    """
-
-    path: Path
-    procs: int
-    kill_switch: int = -1
-    most: int = -1
-    holds_us: bool = False
-    """This process is in it, or may be."""
-
-    @classmethod
-    def make(cls, path: Path, *, counts: bool) -> Cgroup:
-        """Raises OSError."""
-        path.mkdir(exist_ok=True)
-        return cls(
-            path,
-            os.open(path / "cgroup.procs", os.O_RDWR | os.O_CLOEXEC),
-            _open(path / "cgroup.kill") if (path / "cgroup.kill").exists() else -1,
-            _open(path / "pids.max") if counts else -1,
-        )
-
-    @property
-    def descriptors(self) -> set[int]:
-        return {self.procs, self.kill_switch, self.most} - {-1}
-
-    def members(self) -> list[int]:
-        """Pids of all who are in it, but not of this process."""
-        # By the descriptor: to open the file costs more than all the rest that is done here.
-        text = b""
-        try:
-            while piece := os.pread(self.procs, _PIECE, len(text)):
-                text += piece
-        except OSError:
-            return []
-        # Of a zombie it tells nothing; 0 is who lives in another pid namespace.
-        return [pid for pid in map(int, text.split()) if pid not in (0, os.getpid())]
-
-    def kill(self) -> None:
-        """KILL for all who are in it, whoever they are."""
-        if self.kill_switch >= 0 and not self.holds_us:
-            os.write(self.kill_switch, b"1")
-            return
-        # One by one: who forks in between is there in the next round.
-        for _ in range(_ROUNDS):
-            members = self.members()
-            for pid in members:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except OSError:
-                    pass  # gone, or a set-user-ID program
-            if not members:
-                return
-
-    def limit(self, most: int) -> None:
-        """Set how many processes and threads may be in it. Raises OSError."""
-        if self.most >= 0:
-            os.write(self.most, b"%d" % most)
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """The cgroups of a spawner, as they are made at its start."""
-
-    free: tuple[Cgroup, ...]
-    kept: Cgroup
-    """For what programs leave behind in good order."""
-    home: int
-    """cgroup.procs of the leaf: where the spawner is while no cgroup is free."""
-    counts: bool
-    """Whether they limit how many processes a program has."""
-
-    @property
-    def descriptors(self) -> set[int]:
-        found = {self.home} | self.kept.descriptors
-        return found.union(*(cgroup.descriptors for cgroup in self.free))
-
-
-def cgroups_for(policy: SpawnPolicy, *, counts: bool) -> Made | None:
-    """The cgroups for programs of a policy, made by whoever may; None where they have none.
-
-    counts: limits.processes is a matter of theirs. Raises OperationError where it cannot be.
-    """
-    base = cgroups.delegated() if counts or policy.sandbox is not None else None
-    if counts and (base is None or not cgroups.counts_pids(base)):
-        raise OperationError("limits.processes: the cgroup that forkd was given is gone")
-    if base is None:
-        return None
-    # In one the spawner waits for the next order, and some are those of programs just over.
-    most = _MOST if policy.max_concurrent is None else min(_MOST, policy.max_concurrent + 3)
-    try:
-        return make_cgroups(base, most, counts=counts)
-    except OSError as error:
-        trouble = f"cannot make cgroups for programs in {base}: {error.strerror}"
-        if counts:
-            raise OperationError(trouble) from None
-        log.warning("%s: they are ended without", trouble)
-        return None
-
-
-def make_cgroups(base: Path, most: int, *, counts: bool) -> Made:
-    """Make up to most of them below base, which is delegated. To be called by whoever may.
-
-    Raises OSError.
-    """
-    cgroups.sweep(base)
-    own = base / f"{cgroups.PREFIX}{os.getpid()}"
-    own.mkdir(exist_ok=True)  # of an earlier process with this pid: nobody is in it
-    if counts:
-        cgroups.count_pids(own)
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    number = max(1, min(most, limit // _DESCRIPTORS_FOR_EACH))
-    return Made(
-        tuple(Cgroup.make(own / str(one), counts=counts) for one in range(number)),
-        Cgroup.make(own / cgroups.KEPT, counts=counts),
-        _open(base / cgroups.LEAF / "cgroup.procs"),
-        counts,
-    )
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
 
 
 class Mover:
@@ -261,6 +125,12 @@ class Cgroups:
         else:
             self._give_back(cgroup)
 
+    def close(self) -> None:
+        """This process leaves: what may stay is to be known from what is to be ended."""
+        for cgroup, in_order in self._lingering.items():
+            if in_order:
+                self._keep(cgroup)
+
     def _give_back(self, cgroup: Cgroup) -> None:
         self._free.append(cgroup)
         if self.next is None and not self._moving:
@@ -281,7 +151,10 @@ class Cgroups:
             target.limit(self.most + _OWN_THREADS)
         os.write(self.made.home if target is None else target.procs, b"0")
         if left is not None and self.most is not None:
-            left.limit(self.most)
+            try:
+                left.limit(self.most)
+            except OSError as error:  # the move is done all the same
+                log.error("%s: cannot be limited: %s", left.path, error.strerror)
 
     def _on_moved(self, left: Cgroup | None, target: Cgroup | None, error: OSError | None) -> None:
         self._moving = False
@@ -332,7 +205,7 @@ class Cgroups:
         return self.most is None or len(self.made.kept.members()) + len(members) <= self.most
 
     def _keep(self, cgroup: Cgroup) -> None:
-        """In the thread: put aside what was left behind, so that its cgroup is free."""
+        """Put aside what was left behind: its cgroup is free then. In the thread, or at the end."""
         for pid in cgroup.members():
             try:
                 os.write(self.made.kept.procs, b"%d" % pid)

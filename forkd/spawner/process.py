@@ -28,7 +28,8 @@ from forkd.handlers.programs import Ended, Program
 from forkd.loop.loop import EXCLUSIVE, READABLE, Loop
 from forkd.loop.signals import Signals
 from forkd.loop.timers import Timer
-from forkd.spawner.cgroups import Cgroups, Made, Mover, cgroups_for
+from forkd.spawner.cgroup import Made, cgroups_for
+from forkd.spawner.cgroups import Cgroups, Mover
 from forkd.spawner.orders import (
     DESCRIPTORS,
     KILL,
@@ -107,6 +108,11 @@ class Spawner:
         self.loop.watch(assignment.channel.fd, self._on_channel)
         self._ticker = Timer(self._tick)
         self._tick(self.loop.now)
+
+    def close(self) -> None:
+        """When the loop has ended."""
+        if self._cgroups is not None:
+            self._cgroups.close()
 
     def _on_signal(self, number: signal.Signals) -> None:
         if number == signal.SIGCHLD:
@@ -380,6 +386,7 @@ def run_spawner(assignment: Assignment) -> None:
         refuse_to_start(channel, [reason_of(error)])
     channel.say(Word.READY)
     spawner.loop.run()
+    spawner.close()
 
 
 def _make_sandbox(wanted: settings.Sandbox) -> Sandbox:

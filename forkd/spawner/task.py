@@ -10,10 +10,12 @@ from enum import Enum, auto
 
 from forkd.loop.loop import Loop
 from forkd.loop.timers import NEVER, Timer
-from forkd.spawner.cgroups import Cgroup
+from forkd.spawner.cgroup import Cgroup
 from forkd.system.process_tree import children, descendants, has_in_environment
 
 TERM_GRACE_S = 5.0
+_KILL_FOR_S = 5.0
+"""What cannot be killed is another's (a set-user-ID program), or waits for a device."""
 _LOOK_S = 0.1
 """Nobody tells when the last of a group has gone whose first process was reaped before."""
 
@@ -110,7 +112,14 @@ class Task:
     def _look(self, now: float) -> None:
         """A terminated group: is it gone, or is it time to kill it?"""
         if now >= self.kill_at:
-            self.kill()
+            # Not only once: what forks and leaves all the time is missed by a look in between.
+            found = self._signal(signal.SIGKILL)
+            if self.cgroup is not None:
+                self.cgroup.kill()
+            if not found or now >= self.kill_at + _KILL_FOR_S:
+                self.gone()
+            else:
+                self._loop.timers.set(self._timer, now + _LOOK_S)
         elif self.reaped and not self._signal(0):
             self.gone()
         else:

@@ -137,6 +137,17 @@ def test_what_is_left_behind_in_order_stays_and_keeps_no_cgroup(
 
 
 @needs_cgroups
+def test_what_is_left_behind_stays_when_forkd_is_stopped_at_once(
+    site: Path, given: Delegated
+) -> None:
+    script(site, "leaves.sh", f"{HEADER}; sleep 1000 <&- >&- 2>&- & echo $!")
+    with started(site, confined(), top=USER, prefix=given.prefix) as daemon:
+        pid = int(told(daemon, "/own/leaves.sh"))
+    assert is_running(pid)
+    assert given.where(pid).rpartition("/")[2] == "left"
+
+
+@needs_cgroups
 def test_more_programs_than_cgroups_wait_and_none_is_lost(site: Path, given: Delegated) -> None:
     os.mkfifo(site / "gate", 0o666)
     (site / "gate").chmod(0o666)

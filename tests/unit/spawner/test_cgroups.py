@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from forkd.errors import OperationError
-from forkd.spawner.cgroups import Cgroup, Cgroups, Made
+from forkd.spawner.cgroup import Cgroup, Made
+from forkd.spawner.cgroups import Cgroups
 from tests.unit.stepped import SteppedLoop
 
 Job = Callable[[], None]
@@ -178,6 +179,32 @@ def test_what_is_left_behind_is_put_aside(make: Make) -> None:
     world.cgroups.take()
     world.mover.work()
     assert world.next() is taken
+
+
+def test_what_is_left_behind_is_put_aside_when_the_spawner_leaves(make: Make) -> None:
+    world = make(number=3)
+    for pid, killed in ((4711, False), (4712, True)):
+        taken = world.cgroups.take()
+        world.mover.work()
+        world.put(taken, pid)
+        world.cgroups.release(taken, killed=killed)
+    world.cgroups.close()
+    assert written(world.made.kept.path / "cgroup.procs") == "4711"
+
+
+def test_what_cannot_be_limited_any_more_has_been_left_all_the_same(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or the spawner would be taken to be elsewhere, and be killed with a program."""
+    world = make(number=2, most=5)
+    taken = world.cgroups.take()
+    limit, taken.most = taken.most, os.open(os.devnull, os.O_RDONLY)
+    world.mover.work()
+    os.close(taken.most)
+    taken.most = limit
+    assert world.next() is world.made.free[1]
+    assert not taken.holds_us
+    assert caplog.messages == [f"{taken.path}: cannot be limited: Bad file descriptor"]
 
 
 def test_who_lives_on_after_a_kill_is_killed_again(make: Make) -> None:
