@@ -52,6 +52,13 @@ def spawn_status(number: int) -> int:
     return 503 if number in _NO_ROOM else 500
 
 
+def order_failure(error: OSError, path: str) -> tuple[int, str]:
+    """Status and reason where a worker cannot even order a program."""
+    if error.errno == errno.EMSGSIZE:
+        return spawn_status(error.errno), spawn_failure(error.errno, path, b"", True)
+    return 503, f"the program cannot be started: {error.strerror or error}"
+
+
 def interpreter_of(first_line: bytes) -> str:
     """What stands after #!, without arguments; a carriage return at its end is kept to be seen."""
     line = first_line[2:].split(b"\n", 1)[0].strip(b" \t")

@@ -15,6 +15,7 @@ from enum import Enum, auto
 from forkd.config.settings import CgiRoute
 from forkd.errors import ProtocolError
 from forkd.handlers.base import PAUSE_ABOVE, Exchange
+from forkd.handlers.cgi_failures import order_failure
 from forkd.handlers.cgi_output import output_of
 from forkd.handlers.fate import Fate
 from forkd.handlers.patience import Patience
@@ -166,7 +167,10 @@ class CgiJob:
         if end is None:
             # Before any output is read: the program was killed with its spawner, and the end of its
             # output would look like the end of its answer.
-            self._fail(502, "the spawner died while the program ran")
+            if self.fate.pid:
+                self._fail(502, "the spawner died while the program ran")
+            else:
+                self._fail(503, "the spawner died before it started the program")
             self._release()
             return
         self._request.match.route.figures.count_program(end.cpu_s, end.peak_memory)
@@ -208,8 +212,9 @@ class CgiJob:
 
     def _output_ended(self) -> None:
         if self._running is not None:
-            # It is not reaped yet, as a rule, and the answer does not wait for that.
-            self._loop.call_shortly(self._running.look)
+            # What a program without a header did wrong is told by its end.
+            has_head = self._answer.has_head
+            (self._running.expect_end if has_head else self._running.await_end)()
         exchange = self._exchange
         if self._answer.has_head and exchange is not None:
             self._end_answer(exchange)
@@ -306,7 +311,7 @@ class CgiJob:
     def _cannot_start(self, error: OSError) -> None:
         """The machine lacks something: descriptors, disk, memory."""
         self._life = _Life.ENDED
-        self._fail(503, f"the program cannot be started: {error.strerror or error}")
+        self._fail(*order_failure(error, self._script))
         self._release()
 
     def _fail(self, status: int, reason: str) -> None:

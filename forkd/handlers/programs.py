@@ -49,10 +49,14 @@ class Running(Protocol):
         """TERM for its whole process group, KILL after five seconds."""
 
     def look(self) -> None:
-        """Tell the watcher, before this returns, what is known by now, and the rest as it comes.
+        """Tell the watcher, before this returns, what is known by now: it is told of a new program
+        with a delay of some tenth of a second otherwise."""
 
-        Without this the watcher of a new program is told with a delay of some tenth of a second.
-        """
+    def expect_end(self) -> None:
+        """Its output has ended, and nobody waits for its end: look now and then."""
+
+    def await_end(self) -> None:
+        """Tell the watcher at once what becomes of it."""
 
     def close(self) -> None:
         """Hear no more of it. If it still runs, or has not started yet, it is ended."""

@@ -19,7 +19,9 @@ from forkd.spawner.orders import (
     Started,
     decode_fate,
     encode_order,
+    hangs_up,
 )
+from forkd.spawner.replies import Pair, Replies
 from forkd.system import messages
 
 log = logging.getLogger("forkd.cgi")
@@ -40,8 +42,10 @@ class SpawnerClient:
         self._waiting: dict[Order, tuple[Program, list[int]]] = {}
         """Orders that the spawners have no room for, in order, with descriptors of their own."""
         self._watching = False
-        self._fates = bytearray(_FATE_SIZE)
-        """What a message of a reply socket is read into."""
+        self._replies = Replies()
+        self._ending: list[Order] = []
+        """Programs whose output has ended, so that their end is near."""
+        loop.at_rest(self._look_at_ending)
         self._retry = Timer(lambda _now: self._send_waiting())
         self._orders_open: set[Order] = set()
 
@@ -58,17 +62,15 @@ class SpawnerClient:
     def launch(
         self, program: Program, descriptors: tuple[int, int, int], watcher: Watcher
     ) -> Order:
-        ours, theirs = messages.message_pair()
-        order = Order(self._loop, ours, self._fates, watcher, self._forget, self._kill_group)
+        order = Order(self, self._loop, self._replies.take(), watcher)
         self._orders_open.add(order)
-        with theirs:
-            handed = (theirs.fileno(), *descriptors)
-            try:
-                if self._waiting or not self._send(program, handed):
-                    self._waiting[order] = (program, _copies(handed))
-            except OSError:
-                order.close()
-                raise
+        handed = (order.theirs, *descriptors)
+        try:
+            if self._waiting or not self._send(program, handed):
+                self._waiting[order] = (program, _copies(handed))
+        except OSError:
+            order.close()
+            raise
         return order
 
     def _send(self, program: Program, descriptors: Sequence[int]) -> bool:
@@ -112,7 +114,18 @@ class SpawnerClient:
             self._loop.forget(self._orders.fileno())
         self._watching = wanted
 
-    def _kill_group(self, group: int) -> None:
+    def expect_end(self, order: Order) -> None:
+        """It is looked at whenever the loop rests, without being woken for it."""
+        self._ending.append(order)
+
+    def _look_at_ending(self) -> None:
+        if self._ending:
+            ending, self._ending = self._ending, []
+            for order in ending:
+                order.look()
+            self._ending += [order for order in ending if order.is_awaited]
+
+    def kill_group(self, group: int) -> None:
         """End what has lost its spawner. Only another spawner of the policy is sure to be the
         user that the program runs as."""
         try:
@@ -125,7 +138,10 @@ class SpawnerClient:
             except OSError as error:
                 log.error("group %d cannot be ended: %s", group, error.strerror)
 
-    def _forget(self, order: Order) -> None:
+    def forget(self, order: Order, pair: Pair | None) -> None:
+        """It is closed. pair: sockets that can be used again."""
+        if pair is not None:
+            self._replies.give_back(pair)
         self._withdraw(order)
         self._orders_open.discard(order)
         if not self._orders_open:
@@ -135,55 +151,84 @@ class SpawnerClient:
 class Order:
     """One program, from its order until the watcher needs it no more."""
 
-    def __init__(
-        self,
-        loop: Loop,
-        reply: socket.socket,
-        fates: bytearray,
-        watcher: Watcher,
-        closed: Callable[[Order], None],
-        kill_group: Callable[[int], None],
-    ) -> None:
+    def __init__(self, client: SpawnerClient, loop: Loop, pair: Pair, watcher: Watcher) -> None:
+        self._client = client
         self._loop = loop
-        self._reply = reply
-        self._fates = fates
+        self._ours, self.theirs = pair
+        """Ours is -1 once this is closed. Theirs is a copy of what the spawner has, which must be
+        closed before its end can be noticed; -1 once it is."""
         self._watcher = watcher
-        self._closed = closed
-        self._kill_group = kill_group
         self._pid = 0
         self._told_end = False
+        self._is_clean = False
+        """Nobody has anything more to say or to read on these sockets."""
         self._watched = False
-        # Most programs are over before it is worth watching what becomes of them: their output ends
-        # then, and one look finds all that there is.
-        self._timer = Timer(lambda _now: self.look())
+        # Most programs are over before it is worth watching what becomes of them.
+        self._timer = Timer(self._on_age)
         loop.timers.set(self._timer, loop.now + _WATCH_AFTER_S)
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether its end is still to be told, and nobody is woken for that."""
+        return self._ours >= 0 and not self._told_end and not self._watched
+
     def terminate(self) -> None:
+        self._is_clean = False
+        self._listen()
+        if self._ours < 0:
+            return
         try:
-            messages.send(self._reply, [TERMINATE])
+            messages.tell(self._ours, [TERMINATE])
         except OSError:
             self._kill_orphan()
 
+    def await_end(self) -> None:
+        self._listen()
+
+    def expect_end(self) -> None:
+        if self.is_awaited:
+            self._client.expect_end(self)
+
     def close(self) -> None:
         """The watcher wants to hear no more. A program that still runs is terminated."""
-        if self._reply.fileno() >= 0:
-            self._loop.timers.remove(self._timer)
-            self._hear_no_more()
-            self._reply.close()
-            self._closed(self)
+        if self._ours < 0:
+            return
+        self._loop.timers.remove(self._timer)
+        pair = self._ours, self.theirs
+        reusable = self._is_clean and not self._watched and self.theirs >= 0
+        self._hear_no_more()
+        if not reusable:
+            self._let_go_of_theirs()
+            os.close(self._ours)
+        self._ours = self.theirs = -1
+        self._client.forget(self, pair if reusable else None)
+
+    def _let_go_of_theirs(self) -> None:
+        if self.theirs >= 0:
+            os.close(self.theirs)
+            self.theirs = -1
 
     def _hear_no_more(self) -> None:
         # Not watched at all: an end is reported even to those who ask for nothing (epoll_ctl(2)).
         if self._watched:
             self._watched = False
-            self._loop.forget(self._reply.fileno())
+            self._loop.forget(self._ours)
 
     def look(self) -> None:
+        """Hear what has been said so far."""
+        while self._ours >= 0 and not self._told_end and self._hear():
+            pass
+
+    def _on_age(self, _now: float) -> None:
+        self._listen()
+
+    def _listen(self) -> None:
         """Hear what has been said so far, and from here on what is said, as it comes."""
-        while not self._watched and self._reply.fileno() >= 0 and not self._told_end:
-            if not self._hear():
-                self._watched = True
-                self._loop.watch(self._reply.fileno(), self._on_reply)
+        self._let_go_of_theirs()
+        self.look()
+        if self.is_awaited:
+            self._watched = True
+            self._loop.watch(self._ours, self._on_reply)
 
     def _on_reply(self, _mask: int) -> None:
         self._hear()
@@ -191,19 +236,20 @@ class Order:
     def _hear(self) -> bool:
         """One message; False where there is none yet."""
         try:
-            message = messages.receive(self._reply, self._fates)
+            fields = messages.hear(self._ours, _FATE_SIZE)
         except BlockingIOError:
             return False
         except ConnectionError:
-            message = None
-        if message is None:
+            fields = None
+        if fields is None:
             self._hear_no_more()
             self._kill_orphan()
             if not self._told_end:
                 self._told_end = True
                 self._watcher.ended(None)
             return True
-        fate = decode_fate(message.fields)
+        self._is_clean = hangs_up(fields)
+        fate = decode_fate(fields)
         match fate:
             case Started(pid):
                 self._pid = pid
@@ -220,7 +266,7 @@ class Order:
         """The program's spawner is gone, who would have ended its group."""
         # Once the program has been reaped its number may be that of another group.
         if self._pid and not self._told_end:
-            self._kill_group(self._pid)
+            self._client.kill_group(self._pid)
 
 
 def _copies(descriptors: Sequence[int]) -> list[int]:

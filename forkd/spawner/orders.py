@@ -74,6 +74,16 @@ def encode_fate(fate: Fate) -> list[bytes]:
             return [b"ended", b"%d" % status, b"%.6f" % cpu_s, b"%d" % peak_memory]
 
 
+def encode_end(end: Ended, *, is_alone: bool) -> list[bytes]:
+    """The end of a program; is_alone: nothing of it is left, and the spawner hangs up."""
+    return [*encode_fate(end), b"alone"] if is_alone else encode_fate(end)
+
+
+def hangs_up(fields: Sequence[bytes]) -> bool:
+    """Whether a fate is the last that is said, and nobody listens any more."""
+    return fields[0] == b"not started" or fields[-1] == b"alone"
+
+
 def decode_fate(fields: Sequence[bytes]) -> Fate:
     """Raises ValueError for what is none."""
     match fields:
@@ -81,6 +91,6 @@ def decode_fate(fields: Sequence[bytes]) -> Fate:
             return Started(int(pid))
         case [b"not started", status, reason]:
             return NotStarted(int(status), os.fsdecode(reason))
-        case [b"ended", status, cpu_s, peak_memory]:
+        case [b"ended", status, cpu_s, peak_memory, *_]:
             return Ended(int(status), float(cpu_s), int(peak_memory))
     raise ValueError(f"not a fate: {fields!r}")

@@ -15,7 +15,7 @@ import resource
 import signal
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,6 +28,7 @@ from forkd.handlers.programs import Ended, Program
 from forkd.loop.loop import EXCLUSIVE, READABLE, Loop
 from forkd.loop.signals import Signals
 from forkd.loop.timers import Timer
+from forkd.spawner.census import Census
 from forkd.spawner.cgroup import Made, cgroups_for
 from forkd.spawner.cgroups import Cgroups, Mover
 from forkd.spawner.orders import (
@@ -37,6 +38,7 @@ from forkd.spawner.orders import (
     NotStarted,
     Started,
     decode_order,
+    encode_end,
     encode_fate,
 )
 from forkd.spawner.starting import Start, start_program, unreadable, why_not
@@ -58,13 +60,13 @@ class Waiting:
     """An order for which there is no room yet."""
 
     program: Program
-    reply: socket.socket
+    reply: int
     standard: tuple[int, ...]
 
     def drop(self) -> None:
         for descriptor in self.standard:
             os.close(descriptor)
-        self.reply.close()
+        os.close(self.reply)
 
 
 class Spawner:
@@ -87,8 +89,7 @@ class Spawner:
         self._tasks: dict[int, Task] = {}
         self._young: list[Task] = []
         """Programs whose worker is not listened to yet."""
-        self._ended: list[Task] = []
-        """Those of them that are over."""
+        self._census = Census()
         self._age_timer = Timer(self._listen_to_workers)
         self._running = 0
         """Programs that have not been reaped."""
@@ -180,8 +181,8 @@ class Spawner:
         if not message.descriptors:
             self._on_word(message.fields)
             return
-        reply_fd, *standard = message.descriptors
-        order = Waiting(decode_order(message.fields), socket.socket(fileno=reply_fd), (*standard,))
+        reply, *standard = message.descriptors
+        order = Waiting(decode_order(message.fields), reply, (*standard,))
         if len(standard) != DESCRIPTORS - 1:
             # The kernel drops those for which there is no room (recvmsg(2), MSG_CTRUNC).
             _refuse(order, _NO_ROOM)
@@ -254,7 +255,7 @@ class Spawner:
         cgroup = None if self._cgroups is None else self._cgroups.take()
         task = Task(self.loop, reply, pid, mark, self._strangers, self._drop_when_over, cgroup)
         self._tasks[pid] = task
-        _tell(reply, Started(pid))
+        _tell(reply, encode_fate(Started(pid)))
         if not self._young:
             self.loop.timers.set(self._age_timer, self.loop.now + _LISTEN_AFTER_S)
         self._young.append(task)
@@ -263,11 +264,13 @@ class Spawner:
     def _listen_to_workers(self, _now: float) -> None:
         """Most programs are over before somebody could want them ended: of the others a worker is
         heard from here on, and what it has said by now."""
-        self._let_go_of_ended()
         young, self._young = self._young, []
         for task in young:
-            if task.reply.fileno() >= 0:
-                self.loop.watch(task.reply.fileno(), partial(self._on_reply, task))
+            self._listen(task)
+
+    def _listen(self, task: Task) -> None:
+        if task.reply >= 0 and not self.loop.watches(task.reply):
+            self.loop.watch(task.reply, partial(self._on_reply, task))
 
     def _strangers(self) -> list[int]:
         return strangers(self._tasks)
@@ -275,34 +278,27 @@ class Spawner:
     def _on_reply(self, task: Task, _mask: int) -> None:
         """The worker wants the program ended, or wants to know no more of it."""
         try:
-            message = messages.receive(task.reply, self._buffer)
+            fields = messages.hear(task.reply, len(TERMINATE))
         except BlockingIOError:
             return
         except ConnectionError:
-            message = None
-        if message is not None and message.fields == [TERMINATE]:
+            fields = None
+        if fields == [TERMINATE]:
             task.terminate()
-        elif message is None:
-            if self.loop.watches(task.reply.fileno()):
-                self.loop.forget(task.reply.fileno())
-            task.reply.close()
+        elif fields is None:
+            self._hang_up(task)
             if task.reaped and task.group is Group.LIVE:
                 self._drop_when_over(task)  # what it left behind in order may stay
             else:
                 task.terminate()
 
-    def _let_go_of_ended(self) -> None:
-        """Their workers have closed the reply sockets by now, as a rule: to look costs less than to
-        be woken for each."""
-        ended, self._ended = self._ended, []
-        for task in ended:
-            if task.reply.fileno() >= 0 and not self.loop.watches(task.reply.fileno()):
-                self._on_reply(task, 0)
-                if task.reply.fileno() >= 0:
-                    self._ended.append(task)
+    def _hang_up(self, task: Task) -> None:
+        if self.loop.watches(task.reply):
+            self.loop.forget(task.reply)
+        os.close(task.reply)
+        task.reply = -1
 
     def _reap(self) -> None:
-        self._let_go_of_ended()
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -311,16 +307,25 @@ class Spawner:
             if pid == 0:
                 return
             task = self._tasks.get(pid)
-            if task is None or task.reaped:
-                continue  # adopted from a program that left it behind
-            self._running -= 1
-            cpu_s = usage.ru_utime + usage.ru_stime
-            _tell(task.reply, Ended(status, cpu_s, usage.ru_maxrss * 1024))
-            task.was_reaped()
-            if not self.loop.watches(task.reply.fileno()):
-                self._ended.append(task)
-            if self._waiting:
-                self._start_waiting()
+            if task is not None and not task.reaped:  # or adopted from a program that left it
+                self._running -= 1
+                cpu_s = usage.ru_utime + usage.ru_stime
+                self._on_end(task, Ended(status, cpu_s, usage.ru_maxrss * 1024))
+
+    def _on_end(self, task: Task, end: Ended) -> None:
+        """Its own process is over; others that it has started may live."""
+        task.was_reaped()
+        if task.reply >= 0:
+            listens = self.loop.watches(task.reply)
+            is_alone = task.is_alone and not listens and self._census.counts(self._running)
+            _tell(task.reply, encode_end(end, is_alone=is_alone and task.cgroup is None))
+            if is_alone and task.cgroup is None:
+                self._hang_up(task)
+                self._drop_when_over(task)
+            elif not listens:
+                self._listen(task)
+        if self._waiting:
+            self._start_waiting()
 
     def _drop_when_over(self, task: Task) -> None:
         # Its number may belong to a later program by now.
@@ -339,25 +344,26 @@ class Spawner:
         self.loop.timers.set(self._ticker, now + _TICK_S)
 
 
-def _is_awaited(reply: socket.socket) -> bool:
-    """False where the worker gave the request up while its order waited here."""
+def _is_awaited(reply: int) -> bool:
+    """False where the worker gave the request up while its order waited here. Before a program has
+    begun, a worker says nothing."""
     try:
-        return reply.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        return messages.hear(reply, 1) is not None
     except BlockingIOError:
         return True
     except OSError:
         return False
 
 
-def _tell(reply: socket.socket, fate: Started | NotStarted | Ended) -> None:
+def _tell(reply: int, fields: Iterable[bytes]) -> None:
     try:
-        messages.send(reply, encode_fate(fate))
+        messages.tell(reply, fields)
     except OSError:
         pass  # the worker does not want to know
 
 
 def _refuse(order: Waiting, refusal: NotStarted) -> None:
-    _tell(order.reply, refusal)
+    _tell(order.reply, encode_fate(refusal))
     order.drop()
 
 

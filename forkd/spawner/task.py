@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Callable, Collection
 from enum import Enum, auto
 
@@ -47,15 +46,16 @@ class Task:
     def __init__(
         self,
         loop: Loop,
-        reply: socket.socket,
+        reply: int,
         pid: int,
         mark: bytes,
         strangers: Callable[[], Collection[int]],
         on_over: Callable[[Task], None],
         cgroup: Cgroup | None = None,
     ) -> None:
-        """mark: a variable that only this program has, `NAME=value`. strangers: the children of
-        this process that it did not start. cgroup: the program's own."""
+        """reply: the descriptor on which the worker is told of it, -1 once that is closed. mark: a
+        variable that only this program has, `NAME=value`. strangers: the children of this process
+        that it did not start. cgroup: the program's own."""
         self._loop = loop
         self.reply = reply
         self.pid = pid
@@ -68,13 +68,18 @@ class Task:
         self._is_empty = False
         """The process group has been seen without members: its number may be that of another."""
         self.kill_at = NEVER
-        self._timer = Timer(self._look)
+        self._timer: Timer | None = None
+
+    @property
+    def is_alone(self) -> bool:
+        """Its group is empty. Others that have left it may be there."""
+        return self._is_empty
 
     @property
     def over(self) -> bool:
         """Nothing is left to end, and nobody left who could ask for it. What was left behind in
         good order may stay."""
-        return self.reaped and self.group is not Group.TERMINATED and self.reply.fileno() < 0
+        return self.reaped and self.group is not Group.TERMINATED and self.reply < 0
 
     def terminate(self) -> None:
         """TERM for all of it, then KILL for whatever is left."""
@@ -82,6 +87,7 @@ class Task:
             if self._signal(signal.SIGTERM):
                 self.group = Group.TERMINATED
                 self.kill_at = self._loop.now + TERM_GRACE_S
+                self._timer = Timer(self._look)
                 self._loop.timers.set(self._timer, self._loop.now + _LOOK_S)
             else:
                 self.group = Group.GONE
@@ -97,7 +103,8 @@ class Task:
     def gone(self) -> None:
         """Its number may belong to others from here on."""
         self.group = Group.GONE
-        self._loop.timers.remove(self._timer)
+        if self._timer is not None:
+            self._loop.timers.remove(self._timer)
         self._on_over(self)
 
     def was_reaped(self) -> None:
@@ -122,7 +129,7 @@ class Task:
                 self._loop.timers.set(self._timer, now + _LOOK_S)
         elif self.reaped and not self._signal(0):
             self.gone()
-        else:
+        elif self._timer is not None:
             self._loop.timers.set(self._timer, min(self.kill_at, now + _LOOK_S))
 
     def _signal(self, number: int) -> bool:

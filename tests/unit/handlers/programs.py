@@ -50,6 +50,12 @@ class FakeProgram:
     def look(self) -> None:
         """What becomes of it is told by the test."""
 
+    def expect_end(self) -> None:
+        pass
+
+    def await_end(self) -> None:
+        pass
+
     def terminate(self) -> None:
         self.calls.append("terminate")
 
