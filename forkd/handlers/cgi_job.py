@@ -355,7 +355,7 @@ class CgiJob:
 
     def _release(self) -> None:
         """Nothing is left to come."""
-        self._patience.end()
+        self._patience.forget()
         if self._stderr is not None:
             self._stderr.read_rest()
             self._log.end()

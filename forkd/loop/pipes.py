@@ -64,6 +64,8 @@ class Source:
             self.paused = False
             os.close(self.fd)
             self.fd = -1
+            # Whoever is called has this as well: without that, no collector is needed.
+            self._data, self._ended = _no_data, _nothing
 
     def read_rest(self) -> None:
         """Take what is there already, without waiting for more, unless paused.
@@ -87,8 +89,9 @@ class Source:
         if data:
             self._data(data)
             return True
+        ended = self._ended
         self.close()
-        self._ended()
+        ended()
         return False
 
 
@@ -168,3 +171,11 @@ class Sink:
         elif self._watched and not wanted:
             self._loop.forget(self.fd)
         self._watched = wanted
+
+
+def _nothing() -> None:
+    pass
+
+
+def _no_data(_data: bytes) -> None:
+    pass

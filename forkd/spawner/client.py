@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from forkd.handlers.programs import Ended, Program, Watcher
 from forkd.loop.loop import WRITABLE, Loop
-from forkd.loop.timers import Timer
+from forkd.loop.timers import Timed, Timer
 from forkd.spawner.orders import (
     KILL,
     TERMINATE,
@@ -148,10 +148,16 @@ class SpawnerClient:
             self._became_idle()
 
 
-class Order:
+class Order(Timed):
     """One program, from its order until the watcher needs it no more."""
 
+    __slots__ = (
+        *("_client", "_is_clean", "_loop", "_ours", "_pid", "_told_end", "_watched", "_watcher"),
+        "theirs",
+    )
+
     def __init__(self, client: SpawnerClient, loop: Loop, pair: Pair, watcher: Watcher) -> None:
+        super().__init__()
         self._client = client
         self._loop = loop
         self._ours, self.theirs = pair
@@ -164,8 +170,7 @@ class Order:
         """Nobody has anything more to say or to read on these sockets."""
         self._watched = False
         # Most programs are over before it is worth watching what becomes of them.
-        self._timer = Timer(self._on_age)
-        loop.timers.set(self._timer, loop.now + _WATCH_AFTER_S)
+        loop.timers.set(self, loop.now + _WATCH_AFTER_S)
 
     @property
     def is_awaited(self) -> bool:
@@ -193,7 +198,7 @@ class Order:
         """The watcher wants to hear no more. A program that still runs is terminated."""
         if self._ours < 0:
             return
-        self._loop.timers.remove(self._timer)
+        self._loop.timers.remove(self)
         pair = self._ours, self.theirs
         reusable = self._is_clean and not self._watched and self.theirs >= 0
         self._hear_no_more()
@@ -219,7 +224,7 @@ class Order:
         while self._ours >= 0 and not self._told_end and self._hear():
             pass
 
-    def _on_age(self, _now: float) -> None:
+    def on_deadline(self, now: float) -> None:  # noqa: ARG002 what everybody is told
         self._listen()
 
     def _listen(self) -> None:

@@ -8,13 +8,16 @@ from collections.abc import Callable, Collection
 from enum import Enum, auto
 
 from forkd.loop.loop import Loop
-from forkd.loop.timers import NEVER, Timer
+from forkd.loop.timers import NEVER, Timed
 from forkd.spawner.cgroup import Cgroup
 from forkd.system.process_tree import children, descendants, has_in_environment
 
 TERM_GRACE_S = 5.0
 _KILL_FOR_S = 5.0
 """What cannot be killed is another's (a set-user-ID program), or waits for a device."""
+_EMPTY_LOOKS = 3
+"""So often nobody is to be found before a program that has left its group is taken for gone: a look
+misses what forks and leaves in that moment."""
 _LOOK_S = 0.1
 """Nobody tells when the last of a group has gone whose first process was reaped before."""
 
@@ -29,7 +32,7 @@ class Group(Enum):
     """Nobody of it has been found, or it has been killed. No signal is sent to it again."""
 
 
-class Task:
+class Task(Timed):
     """One program. It stays in the spawner's table until its worker has closed the reply socket, so
     that its group can be ended even when the first process of it is gone.
 
@@ -39,7 +42,7 @@ class Task:
     """
 
     __slots__ = (
-        *("_is_empty", "_loop", "_mark", "_on_over", "_strangers", "_timer"),
+        *("_empty_looks", "_is_empty", "_loop", "_mark", "_on_over", "_strangers", "_strayed"),
         *("cgroup", "group", "kill_at", "pid", "reaped", "reply"),
     )
 
@@ -56,6 +59,7 @@ class Task:
         """reply: the descriptor on which the worker is told of it, -1 once that is closed. mark: a
         variable that only this program has, `NAME=value`. strangers: the children of this process
         that it did not start. cgroup: the program's own."""
+        super().__init__()
         self._loop = loop
         self.reply = reply
         self.pid = pid
@@ -67,8 +71,10 @@ class Task:
         self.group = Group.LIVE
         self._is_empty = False
         """The process group has been seen without members: its number may be that of another."""
+        self._strayed = False
+        """Somebody of it has been seen outside of the process group."""
+        self._empty_looks = 0
         self.kill_at = NEVER
-        self._timer: Timer | None = None
 
     @property
     def is_alone(self) -> bool:
@@ -87,8 +93,7 @@ class Task:
             if self._signal(signal.SIGTERM):
                 self.group = Group.TERMINATED
                 self.kill_at = self._loop.now + TERM_GRACE_S
-                self._timer = Timer(self._look)
-                self._loop.timers.set(self._timer, self._loop.now + _LOOK_S)
+                self._loop.timers.set(self, self._loop.now + _LOOK_S)
             else:
                 self.group = Group.GONE
         self._on_over(self)
@@ -103,34 +108,37 @@ class Task:
     def gone(self) -> None:
         """Its number may belong to others from here on."""
         self.group = Group.GONE
-        if self._timer is not None:
-            self._loop.timers.remove(self._timer)
+        self._loop.timers.remove(self)
         self._on_over(self)
 
     def was_reaped(self) -> None:
         """The program's own process is over. Others of its group may not be."""
         self.reaped = True
         self._is_empty = not kill_group(self.pid, 0)
-        if self.group is Group.TERMINATED and not self._signal(0):
+        if self.group is Group.TERMINATED and self._is_gone(self._signal(0)):
             self.gone()
         else:
             self._on_over(self)
 
-    def _look(self, now: float) -> None:
+    def on_deadline(self, now: float) -> None:
         """A terminated group: is it gone, or is it time to kill it?"""
         if now >= self.kill_at:
             # Not only once: what forks and leaves all the time is missed by a look in between.
             found = self._signal(signal.SIGKILL)
             if self.cgroup is not None:
                 self.cgroup.kill()
-            if not found or now >= self.kill_at + _KILL_FOR_S:
-                self.gone()
-            else:
-                self._loop.timers.set(self._timer, now + _LOOK_S)
-        elif self.reaped and not self._signal(0):
+            is_over = self._is_gone(found) or now >= self.kill_at + _KILL_FOR_S
+        else:
+            is_over = self.reaped and self._is_gone(self._signal(0))
+        if is_over:
             self.gone()
-        elif self._timer is not None:
-            self._loop.timers.set(self._timer, min(self.kill_at, now + _LOOK_S))
+        else:
+            self._loop.timers.set(self, now + _LOOK_S)
+
+    def _is_gone(self, found: bool) -> bool:
+        """Whether a look that has found somebody, or nobody, is the last one."""
+        self._empty_looks = 0 if found else self._empty_looks + 1
+        return self._empty_looks >= (_EMPTY_LOOKS if self._strayed else 1)
 
     def _signal(self, number: int) -> bool:
         """To the group and to those who have left it; whether there was anybody."""
@@ -149,7 +157,9 @@ class Task:
             for pid in self._strangers():
                 if has_in_environment(pid, self._mark):
                     found += (pid, *descendants(pid))
-        return [pid for pid in found if self._is_empty or _group_of(pid) != self.pid]
+        outside = [pid for pid in found if self._is_empty or _group_of(pid) != self.pid]
+        self._strayed = self._strayed or bool(outside)
+        return outside
 
 
 def strangers(known: Collection[int]) -> list[int]:
