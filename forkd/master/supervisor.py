@@ -38,7 +38,9 @@ class Supervisor:
         stranger_died: Callable[[int, int], None],
         answer: Callable[[str], bytes],
     ) -> None:
-        """stranger_died: told of the pid and status of a child that is not in the table.
+        """changed: told last whenever there is something new for the plan.
+
+        stranger_died: told of the pid and status of a child that is not in the table.
 
         answer: what a child is told that asks about a topic.
         """
@@ -231,6 +233,7 @@ class Supervisor:
             self.children[slot] = lifecycle.ready(self.children[slot], self._loop.now)
             log.debug("%s is ready", self.children[slot])
             self._came_up(self.children[slot])
+            self._changed()
         elif said.word is Word.DRAINING:
             self.leaving.discard(slot)
             self._changed()
@@ -265,6 +268,7 @@ class Supervisor:
         reasons = self._reasons.pop(slot, ())
         killed_for = self._killed_for.pop(slot, "")
         self._died(Death(child, status, reasons, killed_for, doing))
+        self._changed()
 
     @staticmethod
     def _last_words(channel: Channel) -> tuple[str, ...] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.daemon import eventually
-from tests.system.hostile import IDENTITIES, Fort, fort, need_sandbox
+from tests.system.hostile import IDENTITIES, OWN_USER, Fort, fort, need_sandbox
 from tests.system.scripts import reset
 
 AS_ROOT = os.geteuid() == 0
@@ -38,12 +38,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fort]:
     limits = "limits: {cpu: 1s, memory: 300M, file_size: 1M, open_files: 40}"
     routes = {
         "/limited/": f"{{MARK, {box}, {limits}}}",
-        "/short/": f"{{MARK, {box}, timeout: 2s}}",
+        "/short/": f"{{MARK, {box}, timeout: 4s}}",
     }
     if AS_ROOT:
         # Counted are all processes of a user, so these have one of their own.
-        most = threads_of(pwd.getpwnam("nobody").pw_uid) + 30
-        routes["/counted/"] = f"{{MARK, user: nobody, limits: {{processes: {most}}}, timeout: 2s}}"
+        most = threads_of(pwd.getpwnam(OWN_USER).pw_uid) + 30
+        routes["/counted/"] = (
+            f"{{MARK, user: {OWN_USER}, limits: {{processes: {most}}}, timeout: 4s}}"
+        )
     with fort(directory, routes, IDENTITIES[0]) as made:
         yield made
 
@@ -61,11 +63,12 @@ def owner(path: Path) -> int | None:
 
 
 ATTACKS = (
-    # TERM means nothing to it: the first to begin, for it is the last to end.
-    Attack("/short", "hide()", "hidden", "cgi 504: no progress for 2 s: terminated"),
-    Attack("/short", "flood(2, 80)", "", "cgi 504: no progress for 2 s: terminated"),
-    Attack("/short", "close_output()", "", "ran on after the answer, no progress for 2 s"),
-    Attack("/counted", "fork_bomb(400)", "EAGAIN after True", "cgi 504: no progress for 2 s"),
+    # TERM is not the end of these two: they are the first to begin, and the last to end.
+    Attack("/short", "hide()", "hidden", "cgi 504: no progress for 4 s: terminated"),
+    Attack("/short", "dig()", "", "cgi 504: no progress for 4 s: terminated"),
+    Attack("/short", "flood(2, 80)", "", "cgi 504: no progress for 4 s: terminated"),
+    Attack("/short", "close_output()", "", "ran on after the answer, no progress for 4 s"),
+    Attack("/counted", "fork_bomb(400)", "EAGAIN after True", "cgi 504: no progress for 4 s"),
     Attack("/limited", "spin()", "", "cgi ended: signal 24 (SIGXCPU)"),
     Attack("/limited", "fill('GIVEN/file')", "", "cgi ended: signal 25 (SIGXFSZ)"),
     Attack("/limited", "len(bytearray(1 << 30))", "MemoryError", ""),

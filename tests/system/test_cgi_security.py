@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.daemon import is_running
-from tests.system.hostile import IDENTITIES, PROGRAM, Fort, fort, need_sandbox
+from tests.system.hostile import IDENTITIES, OWN_USER, PROGRAM, Fort, fort, need_sandbox
 from tests.system.scripts import parent_of
 from tests.system.tools import need
 from tests.system.wire import Wire, fetch
@@ -44,7 +44,7 @@ def site(
     routes = {
         "/boxed/": f"{{MARK, sandbox: {{write: {shared}/given}}}}",
         "/interpreted/": "{MARK, interpreters: {.py: /usr/bin/python3}}",
-        "/own/": "{MARK, user: nobody}" if AS_ROOT else "{MARK}",
+        "/own/": f"{{MARK, user: {OWN_USER}}}" if AS_ROOT else "{MARK}",
         "/loose/": "{MARK, no_new_privileges: false}",
     }
     secrets = {"SECRET": "x", "HTTP_PROXY": "x", "NOTIFY_SOCKET": "", "LD_LIBRARY_PATH": "/secret"}
@@ -85,7 +85,7 @@ def test_a_query_is_no_argument(site: Fort, target: str, query: str) -> None:
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root has privileges to give up")
-@pytest.mark.parametrize(("target", "user"), [(FREE, "www-data"), (OWN, "nobody")])
+@pytest.mark.parametrize(("target", "user"), [(FREE, "www-data"), (OWN, OWN_USER)])
 def test_privileges_are_really_gone(site: Fort, target: str, user: str) -> None:
     if target == FREE and site.identity == "":
         user = "root"
