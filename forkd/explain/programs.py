@@ -69,8 +69,7 @@ def explain_program(
     with wearing(users.programs):
         _say_options(route, policy, report)
         if problem is not None:
-            noexec = _noexec(script.path) if isinstance(script, Script) else ""
-            raise Ends(problem.status, problem.reason + noexec)
+            raise Ends(problem.status, problem.reason)
         assert isinstance(script, Script)
         _judge(handler.program(request, script, None), policy, line, report)
     raise Ends(None, f"the program {script.path}")
@@ -119,7 +118,7 @@ def _judge(program: Program, policy: SpawnPolicy, line: bytes, report: Report) -
     if failure is None and (outside := _outside(policy, execution.executed(path))) is not None:
         failure = why_not(program, PermissionError(errno.EACCES, outside), sandboxed=True)
     if failure is not None:
-        raise Ends(failure.status, failure.reason + _noexec(os.fsdecode(program.argv[0])))
+        raise Ends(failure.status, failure.reason)
     if not is_script:
         if not line and not is_given:
             who = current_user()
@@ -153,11 +152,6 @@ def _outside(policy: SpawnPolicy, paths: Iterable[str]) -> str | None:
         return None
     confinement = Confinement(read=tuple(map(str, policy.sandbox.read)))
     return next((path for path in paths if not is_readable(confinement, path)), None)
-
-
-def _noexec(path: str) -> str:
-    """To be added to why a file may not be executed."""
-    return f"; the file system of {path} is mounted noexec" if execution.noexec_mount(path) else ""
 
 
 def _shown(line: bytes) -> str:

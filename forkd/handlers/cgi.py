@@ -12,7 +12,13 @@ from forkd.config.settings import CgiRoute
 from forkd.handlers.base import Request, Response, make_response
 from forkd.handlers.black_box import BlackBox
 from forkd.handlers.cgi_job import CgiJob
-from forkd.handlers.cgi_scripts import Script, Unusable, check_program, find_script
+from forkd.handlers.cgi_scripts import (
+    Script,
+    Unusable,
+    check_program,
+    check_rights,
+    find_script,
+)
 from forkd.handlers.programs import Launcher, Program
 from forkd.proto.cgi import Meta, environment
 from forkd.proto.http1.response import error_page
@@ -80,7 +86,7 @@ class Cgi:
         this one has not, and an interpreter needs others. Then its spawner looks."""
         if self._settings.user is not None or self._interpreter(script.path) is not None:
             return None
-        return check_program(script.path)
+        return check_rights(script.path) if script.was_found else check_program(script.path)
 
     def _interpreter(self, path: str) -> bytes | None:
         if not self._interpreters:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from forkd.handlers.cgi_failures import interpreter_of
 from forkd.system.credentials import current_user, denied_directory
@@ -18,6 +18,8 @@ class Script:
     name: str
     """SCRIPT_NAME."""
     path_info: str
+    was_found: bool = field(default=False, compare=False)
+    """It has been looked at: a regular file is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ def find_script(directory: str, prefix: str, rest: str) -> Script | Unusable:
         if looked:
             done = "/".join(names[:count])
             left = "/".join(names[count:])
-            return Script(path, f"{prefix}/{done}", f"/{left}" if count < len(names) else "")
+            info = f"/{left}" if count < len(names) else ""
+            return Script(path, f"{prefix}/{done}", info, was_found=True)
     return Unusable(403, f"{path} is a directory")
 
 
@@ -59,6 +62,11 @@ def check_program(path: str) -> Unusable | None:
         return looked
     if not looked:
         return Unusable(403, f"{path} is a directory")
+    return check_rights(path)
+
+
+def check_rights(path: str) -> Unusable | None:
+    """The same of a regular file that is there."""
     if not os.access(path, os.X_OK, effective_ids=True):
         if _is_on_noexec(path):
             return Unusable(500, f"{path} is on a file system that is mounted noexec")

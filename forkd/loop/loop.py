@@ -27,7 +27,7 @@ WRITABLE = select.EPOLLOUT
 EXCLUSIVE = select.EPOLLEXCLUSIVE
 
 _EVENTS_AT_ONCE = 256
-SHORTLY_S = 0.001
+SHORTLY_S = 0.002
 _REST_S = 0.002
 """How often at most a busy loop does what is done when it rests."""
 
@@ -93,7 +93,7 @@ class Loop:
         self._at_rest.append(call)
 
     def call_shortly(self, call: Callable[[], None]) -> None:
-        """Call this in a millisecond or two: what is on its way will have come by then."""
+        """Call this in two milliseconds or three: what is on its way will have come by then."""
         if not self._shortly:
             self._shortly_at = monotonic() + SHORTLY_S
         self._shortly.append(call)

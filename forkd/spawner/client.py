@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from forkd.handlers.programs import Ended, Program, Watcher
 from forkd.loop.loop import WRITABLE, Loop
-from forkd.loop.timers import Timed, Timer
+from forkd.loop.timers import Timer
 from forkd.spawner.orders import (
     KILL,
     TERMINATE,
@@ -43,6 +43,9 @@ class SpawnerClient:
         """Orders that the spawners have no room for, in order, with descriptors of their own."""
         self._watching = False
         self._replies = Replies()
+        self._young: list[Order] = []
+        """Orders that nobody is woken for yet: most programs are over before it is worth that."""
+        self._age_timer = Timer(self._on_age)
         self._ending: list[Order] = []
         """Programs whose output has ended, so that their end is near."""
         loop.at_rest(self._look_at_ending)
@@ -71,7 +74,15 @@ class SpawnerClient:
         except OSError:
             order.close()
             raise
+        if not self._young:
+            self._loop.timers.set(self._age_timer, self._loop.now + _WATCH_AFTER_S)
+        self._young.append(order)
         return order
+
+    def _on_age(self, _now: float) -> None:
+        young, self._young = self._young, []
+        for order in young:
+            order.await_end()
 
     def _send(self, program: Program, descriptors: Sequence[int]) -> bool:
         """False where the spawners are behind: `_send_waiting` is called when to try again."""
@@ -148,7 +159,7 @@ class SpawnerClient:
             self._became_idle()
 
 
-class Order(Timed):
+class Order:
     """One program, from its order until the watcher needs it no more."""
 
     __slots__ = (
@@ -157,7 +168,6 @@ class Order(Timed):
     )
 
     def __init__(self, client: SpawnerClient, loop: Loop, pair: Pair, watcher: Watcher) -> None:
-        super().__init__()
         self._client = client
         self._loop = loop
         self._ours, self.theirs = pair
@@ -169,8 +179,6 @@ class Order(Timed):
         self._is_clean = False
         """Nobody has anything more to say or to read on these sockets."""
         self._watched = False
-        # Most programs are over before it is worth watching what becomes of them.
-        loop.timers.set(self, loop.now + _WATCH_AFTER_S)
 
     @property
     def is_awaited(self) -> bool:
@@ -188,7 +196,8 @@ class Order(Timed):
             self._kill_orphan()
 
     def await_end(self) -> None:
-        self._listen()
+        if self._ours >= 0:
+            self._listen()
 
     def expect_end(self) -> None:
         if self.is_awaited:
@@ -198,7 +207,6 @@ class Order(Timed):
         """The watcher wants to hear no more. A program that still runs is terminated."""
         if self._ours < 0:
             return
-        self._loop.timers.remove(self)
         pair = self._ours, self.theirs
         reusable = self._is_clean and not self._watched and self.theirs >= 0
         self._hear_no_more()
@@ -223,9 +231,6 @@ class Order(Timed):
         """Hear what has been said so far."""
         while self._ours >= 0 and not self._told_end and self._hear():
             pass
-
-    def on_deadline(self, now: float) -> None:  # noqa: ARG002 what everybody is told
-        self._listen()
 
     def _listen(self) -> None:
         """Hear what has been said so far, and from here on what is said, as it comes."""

@@ -27,7 +27,7 @@ def encode_order(program: Program) -> list[bytes]:
         b" ".join(b"%d=%d" % limit for limit in program.limits),
         b"%d" % len(program.argv),
         *program.argv,
-        *(name + b"=" + value for name, value in program.environ.items()),
+        *[name + b"=" + value for name, value in program.environ.items()],
     ]
 
 

@@ -65,6 +65,9 @@ class Sandbox:
         """What had the names of the user's paths when the ruleset was made."""
         self._defaults: _Identities = ()
         self._looked_at = 0.0
+        self._forbid_limiting_others = (
+            seccomp.prepared(seccomp.limits_filter) if filters else lambda: None
+        )
         if self._abi:
             self._make_ruleset(self._allow)
             self._try()
@@ -96,6 +99,7 @@ class Sandbox:
 
         def restricted() -> int:
             self._landlock.restrict_thread(self._ruleset)
+            self._forbid_limiting_others()
             return spawn()
 
         return in_thread(restricted)

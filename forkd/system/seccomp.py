@@ -1,7 +1,7 @@
-"""A filter of system calls (seccomp(2)) that leaves a program no network but Unix sockets.
+"""Filters of system calls (seccomp(2)): no network but Unix sockets, no limits but one's own.
 
 Landlock can deny TCP and nothing else of a network: a program could still send datagrams. The
-filter is made by pure functions; `forbid_network` puts it on this thread and on whatever it starts.
+filters are made by pure functions and put on this thread and on whatever it starts.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,17 +40,22 @@ _IO_URING_SETUP: Final = 425
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What has another number on each machine. arch: AUDIT_ARCH_* of linux/audit.h."""
+    """What has another number on each machine. arch: AUDIT_ARCH_* of linux/audit.h. prlimit_32: of
+    the 32-bit programs that it runs as well."""
 
     arch: int
     socket: int
     socketpair: int
+    prlimit: int
+    prlimit_32: int
     has_x32: bool = False
 
 
 _MACHINES: Final = {
-    "x86_64": Machine(0xC000003E, socket=41, socketpair=53, has_x32=True),
-    "aarch64": Machine(0xC00000B7, socket=198, socketpair=199),
+    "x86_64": Machine(
+        0xC000003E, socket=41, socketpair=53, prlimit=302, prlimit_32=340, has_x32=True
+    ),
+    "aarch64": Machine(0xC00000B7, socket=198, socketpair=199, prlimit=261, prlimit_32=369),
 }
 """By the name of uname(2). Both are little-endian: the low half of an argument comes first."""
 
@@ -96,6 +102,28 @@ def network_filter(kind: Machine) -> list[tuple[int, int, int, int]]:
     ]
 
 
+def limits_filter(kind: Machine) -> list[tuple[int, int, int, int]]:
+    """prlimit64(2) is EPERM for any process but the caller, which is 0.
+
+    Nothing else keeps a program from another one of its user: one whose CPU time is set to 0 is
+    killed, a spawner with no descriptors starts nothing any more.
+    """
+    return [
+        (_LOAD, 0, 0, _ARCH),
+        (_JUMP_EQUAL, 0, 3, kind.arch),
+        (_LOAD, 0, 0, _NUMBER),
+        (_JUMP_EQUAL, 4, 0, kind.prlimit),
+        (_JUMP_EQUAL, 3, 2, _X32_BIT | kind.prlimit),
+        (_LOAD, 0, 0, _NUMBER),
+        (_JUMP_EQUAL, 1, 0, kind.prlimit_32),
+        (_RETURN, 0, 0, _ALLOW),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT),
+        (_JUMP_EQUAL, 0, 1, 0),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _ERRNO | errno.EPERM),
+    ]
+
+
 class _Program(ctypes.Structure):
     """struct sock_fprog."""
 
@@ -112,19 +140,30 @@ def available() -> bool:
 
 def forbid_network() -> None:
     """Put the filter on this thread for good. Needs no_new_privs. Raises OSError."""
+    prepared(network_filter)()
+
+
+def prepared(make: Callable[[Machine], list[tuple[int, int, int, int]]]) -> Callable[[], None]:
+    """What puts a filter on the thread that calls it, as `forbid_network`. Most of the work is done
+    by then: it may be called for each program. Raises OSError."""
     kind = machine(os.uname().machine, _POINTER_BITS)
     if kind is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    instructions = network_filter(kind)
+    instructions = make(kind)
     code = b"".join(_INSTRUCTION.pack(*instruction) for instruction in instructions)
-    number = _set_filter(ctypes.byref(_Program(len(instructions), code)))
-    if number:
-        raise OSError(number, os.strerror(number))
-
-
-def _set_filter(program: object) -> int:
-    """The errno; 0 where it went well."""
+    program = _Program(len(instructions), code)
     libc = ctypes.CDLL(None, use_errno=True)
+
+    def put_on() -> None:
+        if number := _set_filter(ctypes.byref(program), libc):
+            raise OSError(number, os.strerror(number))
+
+    return put_on
+
+
+def _set_filter(program: object, libc: ctypes.CDLL | None = None) -> int:
+    """The errno; 0 where it went well."""
+    libc = libc or ctypes.CDLL(None, use_errno=True)
     mode = ctypes.c_ulong(_MODE_FILTER)
     zero = ctypes.c_ulong(0)
     if libc.prctl(ctypes.c_int(_PR_SET_SECCOMP), mode, program, zero, zero) == 0:

@@ -93,16 +93,23 @@ def test_files_of_an_ending_are_run_by_their_interpreter(site: Path) -> None:
 
 
 def test_limits_are_those_of_the_program_and_of_nobody_else(site: Path) -> None:
-    script(site, "limits.sh", f"{HEADER}; cat /proc/self/limits")
+    show = f"{HEADER}; cat /proc/self/limits"
+    script(site, "limits.sh", show)
+    # Soft limits are there from the beginning, hard ones a moment later.
+    hard = "until grep -q 'open files *40 *40' /proc/$$/limits; do :; done"
+    script(site, "hard.sh", f"{hard}; {show}")
     limits = "{cpu: 1500ms, memory: 200M, file_size: 1M, open_files: 40}"
     routes = {"/limited/": f"{{cgi: cgi-bin, limits: {limits}}}", "/": "{cgi: cgi-bin}"}
     with started(site, routes) as daemon:
-        limited, free = told(daemon, "/limited/limits.sh"), told(daemon, "/limits.sh")
+        limited, free = told(daemon, "/limited/hard.sh"), told(daemon, "/limits.sh")
+        at_once = told(daemon, "/limited/limits.sh")
 
     def row(text: str, name: str) -> list[str]:
         (line,) = [line for line in text.splitlines() if line.startswith(f"Max {name} ")]
         return line.removeprefix(f"Max {name}").split()[:2]
 
+    assert row(at_once, "cpu time")[0] == "2"
+    assert row(at_once, "open files")[0] == "40"
     assert row(limited, "cpu time") == ["2", "3"]
     assert row(limited, "address space") == [str(200 << 20)] * 2
     assert row(limited, "file size") == [str(1 << 20)] * 2

@@ -214,13 +214,15 @@ def test_a_program_can_do_nothing_to_another_process(site: Fort) -> None:
     with site.sibling(BOXED) as (victim, wire), site.sibling(FREE) as (free_victim, free_wire):
         targets = [victim, free_victim, *family(site).values()]
         kills = [f"os.kill({pid}, {int(signal.SIGKILL)})" for pid in targets]
+        # Even where they are what they were.
+        limits = [f"resource.prlimit({pid}, resource.RLIMIT_CPU)" for pid in targets]
         groups = [f"os.killpg({pid}, {int(signal.SIGKILL)})" for pid in targets[:2]]
         traces = [
             expression
             for pid in targets
             for expression in (f"trace({pid})", f"memory({pid})", f"take_descriptor({pid})")
         ]
-        assert set(site.ask(BOXED, *kills, *groups, *traces)) <= {"EPERM", "EACCES"}
+        assert set(site.ask(BOXED, *kills, *groups, *limits, *traces)) <= {"EPERM", "EACCES"}
         # To all that it may: harmless to who does not wait for it.
         site.ask(BOXED, "os.kill(-1, signal.SIGURG)")
         assert is_running(victim)

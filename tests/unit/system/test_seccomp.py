@@ -6,21 +6,25 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Callable
 
 import pytest
 
 from forkd.system import seccomp
-from forkd.system.seccomp import Machine, machine, network_filter
+from forkd.system.seccomp import Machine, limits_filter, machine, network_filter
 
 X86_64, AARCH64, I386, ARM = 0xC000003E, 0xC00000B7, 0x40000003, 0x40000028
 ALLOW = 0x7FFF0000
+Maker = Callable[[Machine], list[tuple[int, int, int, int]]]
 EACCES, EPERM = 0x50000 | errno.EACCES, 0x50000 | errno.EPERM
 
 
-def verdict(kind: Machine, arch: int, number: int, family: int = 0) -> int:
+def verdict(
+    kind: Machine, arch: int, number: int, argument: int = 0, make: Maker = network_filter
+) -> int:
     """What the kernel would do with a call: classic BPF over struct seccomp_data."""
-    data = struct.pack("<IIQ6Q", number, arch, 0, family, 0, 0, 0, 0, 0)
-    program = network_filter(kind)
+    data = struct.pack("<IIQ6Q", number, arch, 0, argument, 0, 0, 0, 0, 0)
+    program = make(kind)
     at = accumulator = 0
     while True:
         code, if_true, if_false, constant = program[at]
@@ -42,6 +46,20 @@ def known(name: str) -> Machine:
     found = machine(name, 64)
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "number"),
+    [
+        *(("x86_64", X86_64, 302), ("x86_64", X86_64, 0x4000012E), ("x86_64", I386, 340)),
+        *(("aarch64", AARCH64, 261), ("aarch64", ARM, 369)),
+    ],
+)
+def test_only_its_own_limits_are_a_programs_business(name: str, arch: int, number: int) -> None:
+    for process, expected in ((0, ALLOW), (1, EPERM), (os.getpid(), EPERM)):
+        assert verdict(known(name), arch, number, process, limits_filter) == expected
+    for other in (number - 1, number + 1, 0):
+        assert verdict(known(name), arch, other, os.getpid(), limits_filter) == ALLOW
 
 
 SOCKET = {"x86_64": (X86_64, 41, 53), "aarch64": (AARCH64, 198, 199)}
