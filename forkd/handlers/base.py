@@ -123,7 +123,7 @@ def make_response(
 def apply_rules(headers: Headers, rules: HeaderChanges | None) -> list[tuple[bytes, bytes]]:
     """A route's `headers` option: remove, then set, then add (each name in any case)."""
     result = list(headers)
-    if rules is None:
+    if rules is None or not (rules.remove or rules.set or rules.add):
         return result
     gone = {name.lower().encode() for name in (*rules.remove, *rules.set)}
     result = [(name, value) for name, value in result if name.lower() not in gone]

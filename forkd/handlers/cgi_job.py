@@ -16,14 +16,14 @@ from forkd.config.settings import CgiRoute
 from forkd.errors import ProtocolError
 from forkd.handlers.base import PAUSE_ABOVE, Exchange
 from forkd.handlers.cgi_failures import order_failure
+from forkd.handlers.cgi_input import Input
 from forkd.handlers.cgi_output import output_of
 from forkd.handlers.fate import Fate
 from forkd.handlers.patience import Patience
 from forkd.handlers.programs import Ended, Launcher, Program, Running
 from forkd.handlers.recording import RECORDED, Recorder, Unrecorded
 from forkd.handlers.script_log import ScriptLog, at_work
-from forkd.handlers.spool import Spool
-from forkd.loop.pipes import Sink, Source
+from forkd.loop.pipes import Source
 
 log = logging.getLogger("forkd.cgi")
 
@@ -66,10 +66,9 @@ class CgiJob:
         """None once it is over; what is left then is to see the program off."""
         self._life = _Life.NONE
         self._running: Running | None = None
-        self._stdin: Sink | None = None
+        self._stdin = Input()
         self._stdout: Source | None = None
         self._stderr: Source | None = None
-        self._spool: Spool | None = None
 
     # What the exchange says.
 
@@ -85,16 +84,8 @@ class CgiJob:
         self._answer = output_of(self._script, directories, self._request, self._log.warning)
         head = exchange.request.head
         try:
-            if head.chunked:
-                # CONTENT_LENGTH must be true: the size has to be known before the program starts.
-                self._spool = Spool()
-            elif head.has_body:
-                read_end, write_end = os.pipe2(os.O_CLOEXEC)
-                self._stdin = Sink(self._loop, write_end, self._input_taken)
-                self._launch(read_end, head.content_length)
-            else:
-                null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-                self._launch(null, head.content_length if head.has_length else None)
+            if (ready := self._stdin.open(self._loop, head, self._input_taken)) is not None:
+                self._launch(*ready)
         except OSError as error:
             self._cannot_start(error)
             return
@@ -103,28 +94,23 @@ class CgiJob:
 
     def body(self, data: bytes) -> None:
         self._recorder.body(data)
-        if self._spool is not None:
-            try:
-                self._spool.write(data)
-            except OSError as error:
-                self._cannot_start(error)
-        elif self._stdin is not None:
+        try:
             self._stdin.write(data)
-            self._progress()
-            if self._stdin.queued > PAUSE_ABOVE and self._exchange is not None:
-                self._exchange.pause_body()
+        except OSError as error:
+            self._cannot_start(error)
+            return
+        self._progress()
+        if self._stdin.queued > PAUSE_ABOVE and self._exchange is not None:
+            self._exchange.pause_body()
 
     def body_ended(self) -> None:
-        if self._spool is not None:
-            try:
-                descriptor, size = self._spool.hand_over()
-                self._spool = None
-                self._launch(descriptor, size)
-            except OSError as error:
-                self._cannot_start(error)
-        elif self._stdin is not None:
-            self._stdin.end()
-            self._progress()
+        try:
+            if (ready := self._stdin.end()) is not None:
+                self._launch(*ready)
+        except OSError as error:
+            self._cannot_start(error)
+            return
+        self._progress()
 
     def drained(self) -> None:
         if self._stdout is not None:
@@ -158,12 +144,7 @@ class CgiJob:
         was_terminated = self._life is _Life.TERMINATED
         self._life = _Life.ENDED
         self.fate.settle(end)
-        if was_terminated:
-            self._log.info(f"ended: {self.fate.words}", end)  # as was wanted, and why is in the log
-        elif end is None or end.status != 0:
-            self._log.warning(f"ended: {self.fate.words}", end)
-        elif log.isEnabledFor(logging.DEBUG):
-            self._log.debug(f"ended: {self.fate.words}", end)
+        self._log.ended(self.fate, as_wanted=was_terminated)
         if end is None:
             # Before any output is read: the program was killed with its spawner, and the end of its
             # output would look like the end of its answer.
@@ -240,9 +221,8 @@ class CgiJob:
 
     def _input_taken(self) -> None:
         self._progress()
-        exchange, stdin = self._exchange, self._stdin
-        if exchange is not None and stdin is not None and stdin.queued <= PAUSE_ABOVE:
-            exchange.resume_body()
+        if self._exchange is not None and self._stdin.queued <= PAUSE_ABOVE:
+            self._exchange.resume_body()
 
     # Both sides.
 
@@ -272,9 +252,7 @@ class CgiJob:
             return
         if self._exchange is not None and self._output_closed and not self._answer.has_head:
             return  # its end is awaited, and nothing else
-        held_back = (self._stdout is not None and self._stdout.paused) or (
-            self._stdin is not None and self._stdin.idle
-        )
+        held_back = self._stdin.idle or (self._stdout is not None and self._stdout.paused)
         # Held back by the client, whose own deadline runs: this time is not the program's.
         self._patience.renew(held_back)
 
@@ -330,8 +308,7 @@ class CgiJob:
     def _leave_exchange(self) -> Exchange | None:
         """The exchange is over, or is ended by the caller: no more of the body will come."""
         exchange, self._exchange = self._exchange, None
-        if self._stdin is not None:
-            self._stdin.end()
+        self._stdin.cut()
         return exchange
 
     def _end_program(self) -> None:
@@ -344,9 +321,9 @@ class CgiJob:
             self._release()
             return
         self._life = _Life.TERMINATED
-        for end in (self._stdin, self._stdout):
-            if end is not None:
-                end.close()
+        self._stdin.close()
+        if self._stdout is not None:
+            self._stdout.close()
 
     def _look(self) -> None:
         """It may have begun, or have ended, without our having heard of it."""
@@ -359,7 +336,8 @@ class CgiJob:
         if self._stderr is not None:
             self._stderr.read_rest()
             self._log.end()
-        for end in (self._stdin, self._stdout, self._stderr, self._spool):
+        self._stdin.close()
+        for end in (self._stdout, self._stderr):
             if end is not None:
                 end.close()
         running, self._running = self._running, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from forkd.handlers.base import Request
+from forkd.handlers.fate import Fate
 from forkd.handlers.programs import Ended
 from forkd.system.process_state import process_state
 
@@ -55,6 +56,15 @@ class ScriptLog:
 
     def error(self, text: str) -> None:
         self._log.error("cgi %s %s", text, self._tail)
+
+    def ended(self, fate: Fate, *, as_wanted: bool) -> None:
+        """How the program ended. as_wanted: it was terminated, and why is in the log already."""
+        if as_wanted:
+            self.info(f"ended: {fate.words}", fate.end)
+        elif fate.end is None or fate.end.status != 0:
+            self.warning(f"ended: {fate.words}", fate.end)
+        elif self._log.isEnabledFor(logging.DEBUG):
+            self.debug(f"ended: {fate.words}", fate.end)
 
     def failure(self, status: int, reason: str) -> None:
         """The one line that explains a failed request, with the end of what the program said."""

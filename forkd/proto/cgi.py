@@ -185,7 +185,7 @@ class ResponseParser:
     found out at its first line. Errors are ProtocolError(502) and name what was written.
     """
 
-    __slots__ = ("_buffer", "_headers", "_lines", "_read", "_special", "rest")
+    __slots__ = ("_buffer", "_has_type", "_headers", "_lines", "_read", "_special", "rest")
 
     def __init__(self) -> None:
         self.rest = b""
@@ -194,6 +194,7 @@ class ResponseParser:
         self._lines = 0
         self._headers: list[tuple[bytes, bytes]] = []
         self._special: dict[bytes, bytes] = {}
+        self._has_type = False
 
     def feed(self, data: bytes) -> CgiHead | None:
         """The header once it is whole, with the beginning of the body in `rest`; None before.
@@ -251,6 +252,7 @@ class ResponseParser:
                 raise _refuse(f"the script wrote {name.decode()} twice", line)
             self._special[key] = value
         if key == b"content-type":
+            self._has_type = True
             # Scripts repeat it, and the last one counts, as it does in Apache.
             self._headers = [header for header in self._headers if header[0].lower() != key]
         if key not in _DROPPED and key not in _APART:
@@ -264,8 +266,7 @@ class ResponseParser:
         if location == b"":
             raise _refuse("the script wrote an empty Location")
         status, reason = _status(special.get(b"status"), redirects=location is not None)
-        has_type = any(name.lower() == b"content-type" for name, _ in self._headers)
-        if not has_type and location is None and b"status" not in special:
+        if not self._has_type and location is None and b"status" not in special:
             raise _refuse("the script wrote no Content-Type, Location or Status")
         length = special.get(b"content-length")
         if length is not None and not _LENGTH.fullmatch(length):

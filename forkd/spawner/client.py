@@ -28,6 +28,8 @@ log = logging.getLogger("forkd.cgi")
 
 _RETRY_S = 0.05
 _WATCH_AFTER_S = 0.05
+_KEEP_S = 5.0
+"""How often it is looked whether anything is under way for which sockets are kept."""
 _FATE_SIZE = 8192
 """A reason with a path in it is the longest that is told."""
 
@@ -83,6 +85,11 @@ class SpawnerClient:
         young, self._young = self._young, []
         for order in young:
             order.await_end()
+        if self._replies.has_free:
+            if not self._orders_open:
+                self._replies.close()
+            elif not self._young:
+                self._loop.timers.set(self._age_timer, self._loop.now + _KEEP_S)
 
     def _send(self, program: Program, descriptors: Sequence[int]) -> bool:
         """False where the spawners are behind: `_send_waiting` is called when to try again."""

@@ -19,6 +19,10 @@ class Replies:
     def __init__(self) -> None:
         self._free: list[Pair] = []
 
+    @property
+    def has_free(self) -> bool:
+        return bool(self._free)
+
     def take(self) -> Pair:
         """Raises OSError."""
         return self._free.pop() if self._free else messages.descriptor_pair()
@@ -32,6 +36,7 @@ class Replies:
                 os.close(end)
 
     def close(self) -> None:
+        """Keep none."""
         for pair in self._free:
             for end in pair:
                 os.close(end)

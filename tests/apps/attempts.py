@@ -6,7 +6,6 @@ import ctypes
 import errno
 import json
 import os
-import resource
 import signal
 import socket
 import subprocess

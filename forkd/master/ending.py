@@ -1,0 +1,97 @@
+"""How the master ends: in order or at once, since somebody asked for it, since the start failed, or
+since another master serves in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from forkd.errors import OperationError
+from forkd.loop.loop import Loop
+from forkd.master.control import Reply
+from forkd.master.course import STOPPING, Course, Mode
+from forkd.master.listeners import Listeners
+from forkd.master.reloader import Reloader
+from forkd.master.service import ServiceManager
+from forkd.master.succession import Succession
+from forkd.master.supervisor import Supervisor
+from forkd.master.upgrade import Upgrades
+
+
+class Ending:
+    """Gives up what is under way, and ends the loop when no child is left."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        course: Course,
+        succession: Succession,
+        supervisor: Supervisor,
+        listeners: Listeners,
+        reloader: Reloader,
+        upgrades: Upgrades,
+        manager: ServiceManager,
+        soon: Callable[[], None],
+    ) -> None:
+        """soon: has the next step taken, in which the children are told to leave."""
+        self._loop = loop
+        self._course = course
+        self._succession = succession
+        self._supervisor = supervisor
+        self._listeners = listeners
+        self._reloader = reloader
+        self._upgrades = upgrades
+        self._manager = manager
+        self._soon = soon
+        self._replies: list[Reply] = []
+        self._replaced = False
+        """Another master serves on the same listeners."""
+        self.failure: OperationError | None = None
+        """Why the start did not succeed."""
+
+    @property
+    def leaves_nobody(self) -> bool:
+        """This master stops, and no other one takes over from its children."""
+        return self._course.stopping and not self._replaced
+
+    @property
+    def is_due(self) -> bool:
+        """There is nobody left to wait for."""
+        return self._course.stopping and not self._supervisor.children
+
+    def finish(self) -> None:
+        """Tell those who wait, and leave the loop."""
+        for reply in self._replies:
+            reply({"ok": True})
+        self._loop.stop()
+
+    def begin(self, replies: list[Reply]) -> None:
+        """Drain everybody, then leave; those who wait are told when nobody is left."""
+        self._replies += replies
+        if self._course.stopping:
+            return
+        self._course.enter(Mode.STOPPING)
+        self._reloader.refuse_all(STOPPING)
+        self._upgrades.give_up(STOPPING)
+        self._manager.stopping("Draining")
+        self._succession.retire_all()
+        self._soon()
+
+    def fail(self, reason: OperationError) -> None:
+        """The first generation does not serve, and there is no other one."""
+        self.failure = reason
+        self.begin([])
+
+    def give_way(self, pid: int) -> None:
+        """Another master serves on the same listeners."""
+        self._replaced = True
+        self._listeners.lend()
+        self._manager.hand_over(pid)
+        self.begin([])
+
+    def at_once(self) -> None:
+        """Leave without asking anybody."""
+        self._course.enter(Mode.STOPPING)
+        self._upgrades.give_up(STOPPING)
+        self._manager.stopping("Stopping at once")
+        self._supervisor.kill_all()
+        self._loop.stop()
