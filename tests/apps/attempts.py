@@ -6,6 +6,7 @@ import ctypes
 import errno
 import json
 import os
+import resource  # noqa: F401 for the expressions that are given
 import signal
 import socket
 import subprocess

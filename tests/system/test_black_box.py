@@ -149,8 +149,10 @@ def record_user() -> str:
 def test_of_a_large_body_it_is_told_that_it_was_cut(daemon: Daemon) -> None:
     request_id = fail(daemon, "/r/fails.sh", 502, b"x" * 100_000)
     lines = replay(daemon, request_id)
-    assert lines[3] == (
+    # What the program says may come in between.
+    assert (
         "NOT THE SAME: the body had 100000 bytes, of which only the first 65536 were recorded"
+        in lines
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import pwd
 import resource
@@ -16,7 +15,7 @@ import pytest
 import requests
 
 from forkd.system.process_tree import has_in_environment
-from tests.system.daemon import DEADLINE_S, Daemon, eventually, run_forkd, started, write_config
+from tests.system.daemon import DEADLINE_S, Daemon, eventually, started
 from tests.system.scripts import reset
 from tests.system.sites import make_site, open_to_all, script
 from tests.system.wire import Wire, request
@@ -61,19 +60,6 @@ def test_the_programs_of_a_route_run_as_its_user_who_alone_may_read_them(site: P
         for target, user in (("/secret.sh", "www-data"), ("/own/closed.sh", "nobody")):
             assert requests.get(daemon.url + target, timeout=DEADLINE_S).status_code == 403
             assert f"cgi 403: user {user} may not run {site}/cgi-bin/" in daemon.error_log
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root can become anybody")
-def test_only_root_can_have_programs_run_as_another(site: Path) -> None:
-    routes = {"/own/": "{cgi: cgi-bin, user: root}", "/": "{static: html}"}
-    path = write_config(site, routes)
-    ended = run_forkd("-c", str(path))
-    assert ended.returncode == 1
-    assert ended.stderr.count("\n") == 1
-    assert (
-        "sites.0.routes./own/.user: programs can run as root only where forkd is started as root, "
-        f"and it was started by {getpass.getuser()}" in ended.stderr
-    )
 
 
 def test_files_of_an_ending_are_run_by_their_interpreter(site: Path) -> None:
