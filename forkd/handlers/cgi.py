@@ -20,6 +20,7 @@ from forkd.handlers.cgi_scripts import (
     find_script,
 )
 from forkd.handlers.programs import Launcher, Program
+from forkd.logs.error import one_line
 from forkd.proto.cgi import Meta, environment
 from forkd.proto.http1.response import error_page
 
@@ -142,7 +143,7 @@ def _host_name(authority: bytes) -> str:
 
 def _refuse(request: Request, problem: Unusable) -> Response:
     level = logging.INFO if problem.status == 404 else logging.ERROR
-    log.log(level, "cgi %d: %s id=%s", problem.status, problem.reason, request.id)
+    log.log(level, "cgi %d: %s id=%s", problem.status, one_line(problem.reason), request.id)
     headers = [(b"Content-Type", b"text/html; charset=utf-8")]
     return make_response(
         problem.status, headers, error_page(problem.status), request.match.route.rules

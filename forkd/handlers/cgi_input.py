@@ -65,10 +65,21 @@ class Input:
         self._spool = None
         return kept
 
+    @property
+    def is_open(self) -> bool:
+        """The program waits for more than it has got."""
+        return self._sink is not None and self._sink.fd >= 0
+
     def cut(self) -> None:
         """No more will come: the end of what is there is the end of stdin."""
         if self._sink is not None:
             self._sink.end()
+
+    def drop(self) -> None:
+        """No more will come, and the program must not take what it has got for the whole: it sees
+        no end as long as this is not closed."""
+        if self._sink is not None:
+            self._sink.drop()
 
     def close(self) -> None:
         """What is there is not wanted any more."""

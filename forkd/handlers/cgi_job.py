@@ -118,7 +118,7 @@ class CgiJob:
         self._progress()
 
     def disconnected(self) -> None:
-        self._leave_exchange()
+        self._leave_exchange(cut=self._settings.on_disconnect == "finish")
         self._look()
         if self._settings.on_disconnect == "kill" or self._running is None:
             if self._life in (_Life.ORDERED, _Life.RUNNING):
@@ -132,7 +132,8 @@ class CgiJob:
     # What becomes of the program.
 
     def started(self, pid: int) -> None:
-        self._life = _Life.RUNNING
+        if self._life is _Life.ORDERED:
+            self._life = _Life.RUNNING
         self._log.pid = self.fate.pid = pid
 
     def not_started(self, status: int, reason: str) -> None:
@@ -188,8 +189,12 @@ class CgiJob:
             return  # the client was lost in this very moment
         if exchange.queued > PAUSE_ABOVE and self._stdout is not None:
             self._stdout.pause()
-        if not exchange.complete:  # or endless output that nobody gets would never be ended
-            self._progress()
+        if exchange.complete:
+            self._finish(exchange)  # or endless output that nobody gets would never be ended
+            return
+        self._progress()
+        if not exchange.begun:
+            self._loop.call_shortly(self._finish_if_complete)
 
     def _output_ended(self) -> None:
         if self._running is not None:
@@ -211,9 +216,18 @@ class CgiJob:
             self._answer.check_end()
         except ProtocolError as error:
             self._fail(error.status, error.reason)
+            self._stdin.cut()
             return
+        self._finish(exchange)
+
+    def _finish(self, exchange: Exchange) -> None:
         self._leave_exchange()
         self._answer.finish(exchange)
+
+    def _finish_if_complete(self) -> None:
+        """What the client has got is all that it will: what the program does now is its own."""
+        if self._exchange is not None and self._exchange.complete:
+            self._finish(self._exchange)
 
     def _said(self, data: bytes) -> None:
         self._log.feed(data)
@@ -265,6 +279,8 @@ class CgiJob:
         if self._running is None:
             return  # it has just ended
         patience = f"no progress for {self._settings.timeout:g} s: terminated"
+        if self._life is _Life.ENDED:
+            patience = f"it has ended, but what it has started holds its output, {patience}"
         exchange = self._exchange
         if exchange is None or exchange.complete:
             self._leave_exchange()
@@ -294,7 +310,7 @@ class CgiJob:
 
     def _fail(self, status: int, reason: str) -> None:
         """The request fails, for a reason that belongs in the log."""
-        exchange = self._leave_exchange()
+        exchange = self._leave_exchange(cut=False)
         if exchange is not None:
             try:
                 if self._stderr is not None:
@@ -305,23 +321,31 @@ class CgiJob:
             finally:
                 exchange.fail(status)  # whatever else goes wrong, somebody waits for an answer
 
-    def _leave_exchange(self) -> Exchange | None:
-        """The exchange is over, or is ended by the caller: no more of the body will come."""
+    def _leave_exchange(self, *, cut: bool = True) -> Exchange | None:
+        """The exchange is over, or is ended by the caller: no more of the body will come.
+
+        cut: the program sees the end of what has come. Not before it is to be ended, since it would
+        take a part of an upload for all of it.
+        """
         exchange, self._exchange = self._exchange, None
-        self._stdin.cut()
+        if cut:
+            self._stdin.cut()
         return exchange
 
     def _end_program(self) -> None:
         """It is wanted no more. Its end is still awaited, unless it never began or has come."""
         self._patience.end()
         self._look()
-        if self._running is not None and self._life is not _Life.ORDERED:
+        # An order is taken back, unless the program may have begun to read a part of its body: then
+        # it has to be seen to its end.
+        ordered = self._life is _Life.ORDERED and not self._stdin.is_open
+        if self._running is not None and not ordered:
             self._running.terminate()
-        if self._life not in (_Life.RUNNING, _Life.TERMINATED):
+        if ordered or self._life in (_Life.NONE, _Life.ENDED):
             self._release()
             return
         self._life = _Life.TERMINATED
-        self._stdin.close()
+        self._stdin.drop()
         if self._stdout is not None:
             self._stdout.close()
 

@@ -46,7 +46,27 @@ class _Formatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 the base's name
         who = f"{self._identity} pid {os.getpid()}"
-        return f"{self.formatTime(record)} {record.levelname} {who}: {record.getMessage()}"
+        said = _tame(record.getMessage())
+        return f"{self.formatTime(record)} {record.levelname} {who}: {said}"
+
+
+def _tame(text: str) -> str:
+    """What clients and programs say may be part of any line: none of it begins a line as a record
+    does, and no control character reaches a terminal."""
+    if text.isprintable():
+        return text
+    first, *more = map(one_line, text.split("\n"))
+    return "\n".join((first, *(line if line.startswith(" ") else f"    {line}" for line in more)))
+
+
+def one_line(text: str) -> str:
+    """The same text without line ends and control characters, which are shown as Python writes
+    them."""
+    if text.isprintable():
+        return text
+    # Not by the codec unicode_escape: its module is imported when it is first used, and a worker
+    # that has become another user may not be able to read the interpreter's files any more.
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def start_error_log(descriptor: int, level: str, identity: str) -> None:

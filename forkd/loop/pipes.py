@@ -131,13 +131,19 @@ class Sink:
         if not self._queue:
             self.close()
 
-    def close(self) -> None:
+    def drop(self) -> None:
+        """Write no more, without that the reader comes to an end: it must not take what it has got
+        for the whole."""
         if self.fd >= 0:
             self._watch(False)
-            os.close(self.fd)
-            self.fd = -1
         self._queue.clear()
         self.queued = 0
+
+    def close(self) -> None:
+        self.drop()
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
     def _on_event(self, _mask: int) -> None:
         before = self.queued

@@ -95,7 +95,7 @@ class HttpExchange:
 
     @property
     def complete(self) -> bool:
-        return self._silent
+        return self._silent or self._left == 0
 
     def begin(
         self, status: int, reason: bytes, headers: Headers, length: int | None, body: bytes = b""

@@ -84,7 +84,7 @@ class SpawnerClient:
     def _on_age(self, _now: float) -> None:
         young, self._young = self._young, []
         for order in young:
-            order.await_end()
+            _guarded(order.await_end)
         if self._replies.has_free:
             if not self._orders_open:
                 self._replies.close()
@@ -116,14 +116,16 @@ class SpawnerClient:
                     return
             except OSError as error:
                 log.error("a program cannot be ordered: %s", error.strerror)
-            self._withdraw(order)
+            self.withdraw(order)
         self._watch(False)
 
-    def _withdraw(self, order: Order) -> None:
-        """Let go of what an order holds while it waits. One that was not sent has ended with it."""
-        if (waiting := self._waiting.pop(order, None)) is not None:
-            for descriptor in waiting[1]:
-                os.close(descriptor)
+    def withdraw(self, order: Order) -> bool:
+        """Let go of what an order holds while it waits; whether it did. One that was not sent has
+        ended with it."""
+        waiting = self._waiting.pop(order, None)
+        for descriptor in waiting[1] if waiting is not None else ():
+            os.close(descriptor)
+        return waiting is not None
 
     def _watch(self, wanted: bool) -> None:
         if wanted and not self._watching:
@@ -140,7 +142,7 @@ class SpawnerClient:
         if self._ending:
             ending, self._ending = self._ending, []
             for order in ending:
-                order.look()
+                _guarded(order.look)
             self._ending += [order for order in ending if order.is_awaited]
 
     def kill_group(self, group: int) -> None:
@@ -160,7 +162,7 @@ class SpawnerClient:
         """It is closed. pair: sockets that can be used again."""
         if pair is not None:
             self._replies.give_back(pair)
-        self._withdraw(order)
+        self.withdraw(order)
         self._orders_open.discard(order)
         if not self._orders_open:
             self._became_idle()
@@ -193,7 +195,10 @@ class Order:
         return self._ours >= 0 and not self._told_end and not self._watched
 
     def terminate(self) -> None:
-        self._is_clean = False
+        if self._client.withdraw(self):
+            self._told_end = True
+            self._watcher.not_started(503, "given up before it was ordered")
+            return
         self._listen()
         if self._ours < 0:
             return
@@ -284,6 +289,14 @@ class Order:
         # Once the program has been reaped its number may be that of another group.
         if self._pid and not self._told_end:
             self._client.kill_group(self._pid)
+
+
+def _guarded(call: Callable[[], None]) -> None:
+    """A fault about one program is nobody else's."""
+    try:
+        call()
+    except Exception:
+        log.exception("fault about a program")
 
 
 def _copies(descriptors: Sequence[int]) -> list[int]:

@@ -52,6 +52,7 @@ log = logging.getLogger("forkd.spawner")
 
 _TICK_S = 1.0
 _LISTEN_AFTER_S = 0.05
+_GIVEN_UP = NotStarted(503, "given up before it was started")
 _NO_ROOM = NotStarted(503, "the spawner has as many descriptors open as it may")
 
 
@@ -187,7 +188,7 @@ class Spawner:
             # The kernel drops those for which there is no room (recvmsg(2), MSG_CTRUNC).
             _refuse(order, _NO_ROOM)
         elif not _is_awaited(order.reply):
-            order.drop()
+            _refuse(order, _GIVEN_UP)
         elif self._is_full:
             self._wait(order)
         else:
@@ -224,7 +225,7 @@ class Spawner:
             if _is_awaited(order.reply):
                 kept.append(order)
             else:
-                order.drop()
+                _refuse(order, _GIVEN_UP)
         self._waiting = kept
 
     def _start_waiting(self) -> None:
@@ -233,7 +234,7 @@ class Spawner:
             if _is_awaited(order.reply):
                 self._start(order)
             else:
-                order.drop()
+                _refuse(order, _GIVEN_UP)
 
     def _start(self, order: Waiting) -> None:
         program, reply = order.program, order.reply
@@ -345,14 +346,15 @@ class Spawner:
 
 
 def _is_awaited(reply: int) -> bool:
-    """False where the worker gave the request up while its order waited here. Before a program has
-    begun, a worker says nothing."""
+    """False where the worker gave the request up while its order waited here: it has closed its
+    end, or has asked for the end of the program."""
     try:
-        return messages.hear(reply, 1) is not None
+        messages.hear(reply, len(TERMINATE))
     except BlockingIOError:
         return True
     except OSError:
-        return False
+        pass
+    return False
 
 
 def _tell(reply: int, fields: Iterable[bytes]) -> None:

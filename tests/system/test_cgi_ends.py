@@ -62,6 +62,21 @@ def test_a_reset_ends_a_script_that_writes_for_ever(scripts: Scripts) -> None:
     assert scripts.lines("the client has gone: terminated", "endless.sh")
 
 
+def test_half_of_an_upload_is_not_taken_for_the_whole(scripts: Scripts) -> None:
+    whole = scripts.daemon.directory / "whole"
+    path = scripts.directory / "keep.sh"
+    path.write_text(f"#!/bin/sh\ncat > {whole}.part && mv {whole}.part {whole}\n")
+    path.chmod(0o755)
+    for moment in ("at once", "later"):
+        wire = Wire(scripts.port)
+        wire.send(b"POST /cgi-bin/keep.sh HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
+        if moment == "later":
+            wait_until_running(scripts)
+        reset(wire)
+        scripts.wait_until_gone()
+        assert not whole.exists()
+
+
 def test_a_reset_ends_a_script_that_is_silent(scripts: Scripts) -> None:
     with scripts.begin("/cgi-bin/silent.sh") as wire:
         wait_until_running(scripts, 2)

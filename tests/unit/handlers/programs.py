@@ -88,6 +88,8 @@ class FakeExchange:
         self.begun = False
         self.over = False
         self.complete = False
+        self.completes_at = 0
+        """Bytes of the body with which it is; 0: the test says when."""
         self.body = b""
         self.length: int | None = None
         self.calls: list[str] = []
@@ -97,6 +99,7 @@ class FakeExchange:
     ) -> None:
         self.begun = True
         self.body += body
+        self._count()
         self.length = length
         self.calls.append(f"begin {status}{' ' + reason.decode() if reason else ''}")
         self.headers = list(headers)
@@ -120,6 +123,11 @@ class FakeExchange:
 
     def write(self, data: bytes) -> None:
         self.body += data
+        self._count()
+
+    def _count(self) -> None:
+        if self.completes_at and len(self.body) >= self.completes_at:
+            self.complete = True
 
     def finish(self) -> None:
         self.calls.append("finish")

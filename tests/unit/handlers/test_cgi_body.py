@@ -118,11 +118,26 @@ def test_when_the_client_goes_the_program_is_terminated(loop: SteppedLoop) -> No
     scene.job.disconnected()
     assert scene.program.calls == ["terminate"]
     assert scene.program.read() == b"01234"
-    assert scene.program.read() == b""
+    with pytest.raises(BlockingIOError):
+        scene.program.read()  # half of an upload does not end as a whole one does
     scene.program.complain(b"interrupted\n")
     scene.program.shut()
     scene.end(Ended(15, 0.0, 0))
     assert scene.exchange.calls == ["resume body"]
+    scene.assert_over()
+
+
+def test_an_order_with_a_part_of_its_body_is_seen_to_its_end(loop: SteppedLoop) -> None:
+    """The program may have begun to read when it is taken back."""
+    scene = Scene(loop, "Content-Length: 10").start(pid=0)
+    scene.job.body(b"01234")
+    scene.job.disconnected()
+    assert scene.program.calls == ["terminate"]
+    scene.program.watcher.started(4711)
+    assert scene.program.read() == b"01234"
+    with pytest.raises(BlockingIOError):
+        scene.program.read()
+    scene.end(Ended(15, 0.0, 0))
     scene.assert_over()
 
 

@@ -390,3 +390,23 @@ def test_a_program_that_goes_on_is_heard_in_a_moment_or_when_it_has_written_much
     scene.end()
     assert scene.exchange.calls == ["begin 200", "finish"]
     loop.close()
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_an_answer_that_is_whole_does_not_wait_for_what_the_program_does_then(
+    at_once: bool,
+) -> None:
+    loop = Patient()
+    loop.moment_is_over = at_once
+    scene = Scene(loop).start()
+    scene.exchange.completes_at = 5
+    scene.program.say(b"Content-Length: 5\n" + TYPE + b"hello")
+    loop.settle()
+    loop.moment_is_over = True
+    loop.settle()
+    assert scene.exchange.calls == ["begin 200", "finish"]
+    loop.pass_time(11)
+    assert scene.program.calls == ["terminate"]
+    scene.end(Ended(15, 0.0, 0))
+    scene.assert_over()
+    loop.close()

@@ -100,3 +100,15 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_service() -> None:
     start_error_log(descriptor, "info", "master")
     log.error("lost")
     os.close(descriptor)
+
+
+def test_no_text_of_others_begins_a_line_or_reaches_a_terminal(file: tuple[int, Path]) -> None:
+    descriptor, path = file
+    start_error_log(descriptor, "info", "worker 1 gen 1")
+    log.error("%s does not exist", "x\n2026-01-01 ERROR master pid 1: forged\x1b[2J\r\x00")
+    log.error("stacks:\n  File one\nFile two")
+    first, forged, stacks, one, two = path.read_text().splitlines()
+    assert LINE.fullmatch(first)
+    assert forged == r"    2026-01-01 ERROR master pid 1: forged\x1b[2J\r\x00 does not exist"
+    assert LINE.fullmatch(stacks)
+    assert (one, two) == ("  File one", "    File two")
