@@ -13,7 +13,7 @@ from forkd.config.address import Address, of_protocol, parse_address
 from forkd.config.names import parse_host, parse_variable
 from forkd.config.nodes import Data, Keys, Place, Tree
 from forkd.config.routes import APPLICATION_ACTIONS
-from forkd.config.words import text_of
+from forkd.config.words import parse_switch, text_of
 
 Conflict = tuple[Keys, str]
 Places = Mapping[Keys, Place]
@@ -134,10 +134,8 @@ def _programs(sites: Data) -> Iterator[Conflict]:
             continue
         if route.get("group") is not None and route.get("user") is None:
             yield (*keys, "group"), "a group needs a user (write user as well)"
-        sandbox = text_of(route.get("sandbox"))
-        wants_none = sandbox is not None and sandbox.lower() in ("false", "no", "off")
-        privileges = text_of(route.get("no_new_privileges"))
-        if "sandbox" in route and not wants_none and privileges in ("false", "no", "off"):
+        wants_sandbox = "sandbox" in route and not _is_off(route["sandbox"])
+        if wants_sandbox and _is_off(route.get("no_new_privileges")):
             yield (
                 (*keys, "sandbox"),
                 "a sandbox cannot hold a program that may gain privileges "
@@ -145,6 +143,14 @@ def _programs(sites: Data) -> Iterator[Conflict]:
             )
         if "max_queued" in route and "max_concurrent" not in route:
             yield (*keys, "max_queued"), "max_queued is for routes with max_concurrent"
+
+
+def _is_off(value: Data) -> bool:
+    """Whether a switch is off, in any of the spellings that a switch may have."""
+    try:
+        return not parse_switch(value)
+    except ValueError:
+        return False
 
 
 def _environments(sites: Data) -> Iterator[tuple[Keys, dict[str, Data]]]:

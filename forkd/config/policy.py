@@ -28,6 +28,9 @@ class SpawnPolicy:
     processes: int | None = None
     """The most that the user, or the program's cgroup, may have. On the spawner, since a program
     could be faster than one who limits it afterwards."""
+    limits: tuple[tuple[int, int], ...] = ()
+    """Those of each program (`resource_limits`). They come with each order; here, so that what
+    programs leave behind is among those of the same limits."""
     max_concurrent: int | None = None
     max_queued: int = 0
     route: str = ""
@@ -52,6 +55,7 @@ def policy_of(route: CgiRoute, name: str) -> SpawnPolicy:
         no_new_privileges=route.no_new_privileges,
         sandbox=sandbox,
         processes=route.limits.processes,
+        limits=resource_limits(route.limits),
         max_concurrent=route.max_concurrent,
         max_queued=route.max_queued if counts else 0,
         route=name if counts else "",

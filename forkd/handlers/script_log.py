@@ -7,6 +7,7 @@ import logging
 from forkd.handlers.base import Request
 from forkd.handlers.fate import Fate
 from forkd.handlers.programs import Ended
+from forkd.logs.error import one_line
 from forkd.system.process_state import process_state
 
 _LONGEST_LINE = 2000
@@ -21,7 +22,7 @@ class ScriptLog:
 
     def __init__(self, log: logging.Logger, script: str, request_id: str) -> None:
         self._log = log
-        self._tail = f"id={request_id} script={script}"
+        self._tail = f"id={request_id} script={one_line(script)}"
         self._partial = b""
         self._last = b""
         self.pid = 0
@@ -71,7 +72,9 @@ class ScriptLog:
         self.end()
         said = printable(self._last.strip())[-_KEPT:]
         more = f" stderr={said!r}" if said else ""
-        self._log.error("cgi %d: %s %s%s%s", status, reason, self._tail, self._figures(None), more)
+        self._log.error(
+            "cgi %d: %s %s%s%s", status, one_line(reason), self._tail, self._figures(None), more
+        )
 
     def _figures(self, end: Ended | None) -> str:
         pid = f" pid={self.pid}" if self.pid else ""
@@ -82,18 +85,23 @@ class ScriptLog:
 
 def at_work(request: Request, pid: int, now: float) -> str:
     """What a request's program is at, and for whom. pid: 0 for none. now: monotonic seconds."""
-    state = process_state(pid) if pid else None
     head = request.head
     return (
-        f"{state or 'not started yet'}: {head.method} {head.target.decode('latin-1')}, "
+        f"{_state(pid)}: {head.method} {head.target.decode('latin-1')}, "
         f"{now - request.started:.1f} s after it came "
         f"client={request.peer.address or 'unix:'} route={request.match.route.pattern}"
     )
 
 
+def _state(pid: int) -> str:
+    if not pid:
+        return "not started yet"
+    state = process_state(pid)
+    # Only its output is waited for then: another process has inherited it (pipe(7)).
+    return str(state) if state else "it has ended, but what it has started holds its output"
+
+
 def printable(line: bytes) -> str:
     """A program's line as one line of a log: no control character of it reaches a terminal."""
     text = line.decode("utf-8", "backslashreplace")
-    # Not by the codec unicode_escape: its module is imported when it is first used, and a worker
-    # that has become another user may not be able to read the interpreter's files any more.
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return one_line(text)

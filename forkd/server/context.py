@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from forkd.config.settings import Limits
-from forkd.figures.counting import Figures, RouteFigures
-from forkd.handlers.base import RETRY_AFTER_S, Request, Response, make_response
+from forkd.figures.counting import Figures
+from forkd.handlers.base import RETRY_AFTER_S, Match, Request, Response, make_response
 from forkd.handlers.routes import Router
 from forkd.logs.access import AccessLog
 from forkd.loop.loop import Loop
@@ -57,16 +57,25 @@ class Ready:
     """An answer that may be given again to the same request, with what it comes to.
 
     `repeatable`: the answer is the response's `wire`, and its file if it has one, so that it can be
-    given before anything but the bytes of the request has been looked at.
+    given before anything but the bytes of the request has been looked at. `match`: the same bytes
+    lead to the same route, which the access log may want to know.
     """
 
-    __slots__ = ("cell", "figures", "head", "length", "log_ending", "repeatable", "response")
+    __slots__ = (
+        "cell",
+        "figures",
+        "head",
+        "length",
+        "log_ending",
+        "match",
+        "repeatable",
+        "response",
+    )
 
-    def __init__(
-        self, head: Head, response: Response, log_ending: bytes, figures: RouteFigures
-    ) -> None:
-        self.figures = figures
-        self.cell = figures.cell_at_once(head.method, response.status)
+    def __init__(self, head: Head, match: Match, response: Response, log_ending: bytes) -> None:
+        self.match = match
+        self.figures = match.route.figures
+        self.cell = self.figures.cell_at_once(head.method, response.status)
         self.head = head
         self.response = response
         self.length = response.length
@@ -131,11 +140,12 @@ class Server:
         """Called when a connection has closed: listeners that were paused may go on."""
         self._error_pages: dict[int, Response] = {}
 
-    def remember(self, head: Head, response: Response, figures: RouteFigures) -> None:
-        """Keep an answer for the next request that is the same. figures: of its route."""
+    def remember(self, request: Request, response: Response) -> None:
+        """Keep an answer for the next request that is the same."""
+        head = request.head
         if head.raw in self.memo:  # and forgotten with it
             log_ending = self._log_ending(head, response.status, response.length)
-            ready = self.ready[head.raw] = Ready(head, response, log_ending, figures)
+            ready = self.ready[head.raw] = Ready(head, request.match, response, log_ending)
             if self.lines is not None:
                 ready.repeatable = False  # of its line no part is known before
 

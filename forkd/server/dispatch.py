@@ -77,7 +77,7 @@ def dispatch(
         if answer.fresh_until > started and not head.has_body and route.clients is None:
             # What is remembered is given to whoever sends the same bytes, before anybody looks at
             # the client: so nothing is, where that matters.
-            server.remember(head, answer, route.figures)
+            server.remember(request, answer)
         connection.respond(answer, file)
     else:
         connection.start(request, answer)

@@ -134,6 +134,8 @@ class HttpConnection(Connection):
                 pass  # not what it was: the handler sees to that
             else:
                 self.figures = ready.figures
+                if server.lines is not None:
+                    self.request = Request(head, ready.match, self._peer, self.loop.now, 0)
                 self.respond(response, file)
                 return
         self.body_pending = head.has_body

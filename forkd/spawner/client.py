@@ -205,7 +205,7 @@ class Order:
         try:
             messages.tell(self._ours, [TERMINATE])
         except OSError:
-            self._kill_orphan()
+            self.look()  # it has just ended, or its spawner has
 
     def await_end(self) -> None:
         if self._ours >= 0:
@@ -262,7 +262,9 @@ class Order:
         except BlockingIOError:
             return False
         except ConnectionError:
-            fields = None
+            # The spawner has hung up with a word of ours unread. It is said once, and before what
+            # the spawner had told (unix(7)).
+            return self._hear()
         if fields is None:
             self._hear_no_more()
             self._kill_orphan()

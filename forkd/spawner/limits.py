@@ -19,6 +19,7 @@ log = logging.getLogger("forkd.spawner")
 Limits = tuple[tuple[int, int], ...]
 """Pairs of a resource (getrlimit(2)) and a number."""
 
+_TRIES = 3
 _NO_CEILING = 2**63 - 1
 _ROOM = 16 << 20
 """Address space that starting a program takes, and a thread for it."""
@@ -53,15 +54,21 @@ def impose(pid: int, limits: Limits, others: Callable[[], Collection[int]]) -> N
 
 def _impose_on(pid: int, limits: Limits) -> None:
     for kind, number in limits:
-        ceiling = _ceiling(resource.getrlimit(kind)[1])
-        # SIGXCPU comes first, which a program may handle.
-        hard = number + 1 if kind == resource.RLIMIT_CPU else number
-        try:
-            resource.prlimit(pid, kind, (min(number, ceiling), min(hard, ceiling)))
-        except ProcessLookupError:
-            return
-        except PermissionError:
-            # A set-user-ID program: it has what it inherited, and may be root by now.
+        for _ in range(_TRIES):
+            try:
+                own = resource.prlimit(pid, kind)[1]
+                ceiling = min(_ceiling(resource.getrlimit(kind)[1]), _ceiling(own))
+                # SIGXCPU comes first, which a program may handle.
+                hard = number + 1 if kind == resource.RLIMIT_CPU else number
+                resource.prlimit(pid, kind, (min(number, ceiling), min(hard, ceiling)))
+                break
+            except ProcessLookupError:
+                return
+            except PermissionError:
+                # It has lowered this one between the two calls; or it is a set-user-ID program,
+                # which has what it inherited and may be root by now.
+                continue
+        else:
             log.warning("pid %d: no hard limits for a set-user-ID program", pid)
             return
 

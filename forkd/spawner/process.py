@@ -88,6 +88,8 @@ class Spawner:
         self._through = through
         self._buffer = messages.new_buffer()
         self._tasks: dict[int, Task] = {}
+        self._replaced: set[Task] = set()
+        """Those whose number belongs to a later program."""
         self._young: list[Task] = []
         """Programs whose worker is not listened to yet."""
         self._census = Census()
@@ -235,6 +237,7 @@ class Spawner:
                 self._start(order)
             else:
                 _refuse(order, _GIVEN_UP)
+        self._leave_when_done()
 
     def _start(self, order: Waiting) -> None:
         program, reply = order.program, order.reply
@@ -251,7 +254,9 @@ class Spawner:
         self._started += 1
         self._running += 1
         if (earlier := self._tasks.get(pid)) is not None:
-            earlier.gone()  # or its number would not have been given anew
+            earlier.number_was_given_anew()
+            if not earlier.over:
+                self._replaced.add(earlier)
         mark = b"REQUEST_ID=" + program.environ.get(b"REQUEST_ID", b"")
         cgroup = None if self._cgroups is None else self._cgroups.take()
         task = Task(self.loop, reply, pid, mark, self._strangers, self._drop_when_over, cgroup)
@@ -283,7 +288,8 @@ class Spawner:
         except BlockingIOError:
             return
         except ConnectionError:
-            fields = None
+            self._on_reply(task, 0)  # said once, and before what the worker had said
+            return
         if fields == [TERMINATE]:
             task.terminate()
         elif fields is None:
@@ -318,7 +324,11 @@ class Spawner:
         task.was_reaped()
         if task.reply >= 0:
             listens = self.loop.watches(task.reply)
-            is_alone = task.is_alone and not listens and self._census.counts(self._running)
+            is_alone = (
+                # A program that a thread has started is that thread's child for a moment.
+                (task.is_alone and not listens and self._through is None)
+                and self._census.counts(self._running)
+            )
             _tell(task.reply, encode_end(end, is_alone=is_alone and task.cgroup is None))
             if is_alone and task.cgroup is None:
                 self._hang_up(task)
@@ -329,15 +339,20 @@ class Spawner:
             self._start_waiting()
 
     def _drop_when_over(self, task: Task) -> None:
-        # Its number may belong to a later program by now.
-        if task.over and self._tasks.get(task.pid) is task:
+        if not task.over:
+            return
+        if self._tasks.get(task.pid) is task:
             del self._tasks[task.pid]
-            if self._cgroups is not None and task.cgroup is not None:
-                self._cgroups.release(task.cgroup, killed=task.group is Group.GONE)
-            self._leave_when_done()
+        elif task in self._replaced:
+            self._replaced.remove(task)
+        else:
+            return
+        if self._cgroups is not None and task.cgroup is not None:
+            self._cgroups.release(task.cgroup, killed=task.group is Group.GONE)
+        self._leave_when_done()
 
     def _leave_when_done(self) -> None:
-        if not self._accepting and not self._tasks and not self._waiting:
+        if not self._accepting and not (self._tasks or self._replaced or self._waiting):
             self.loop.stop()
 
     def _tick(self, now: float) -> None:

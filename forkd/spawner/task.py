@@ -33,8 +33,8 @@ class Group(Enum):
 
 
 class Task(Timed):
-    """One program. It stays in the spawner's table until its worker has closed the reply socket, so
-    that its group can be ended even when the first process of it is gone.
+    """One program. It stays in the spawner's table until its worker has closed the reply socket, or
+    nothing of it is left, so that its group can be ended even when its first process is gone.
 
     Ended with the group is what has left it (setsid(2)): all that is in the program's cgroup. Where
     it has none, what still is below the program, and what has become an orphan and carries the
@@ -110,6 +110,10 @@ class Task(Timed):
         self.group = Group.GONE
         self._loop.timers.remove(self)
         self._on_over(self)
+
+    def number_was_given_anew(self) -> None:
+        """Its group is empty, or its number would be in use. What has left the group may live."""
+        self._is_empty = True
 
     def was_reaped(self) -> None:
         """The program's own process is over. Others of its group may not be."""

@@ -53,6 +53,8 @@ def shortcomings(confinement: Confinement, abi: int, *, filters: bool) -> list[s
     words = lacks(abi, network=confinement.network)
     if not confinement.network and not filters:
         words.append("the network")
+    if not filters:
+        words.append("limits of other processes")
     return words
 
 

@@ -92,13 +92,12 @@ class Sandbox:
 
         Raises what spawn raises: OSError.
         """
-        if self._abi == 0:
-            return spawn()
-        if self._is_outdated():
+        if self._abi and self._is_outdated():
             self._make_ruleset(self._allow_if_there)
 
         def restricted() -> int:
-            self._landlock.restrict_thread(self._ruleset)
+            if self._abi:
+                self._landlock.restrict_thread(self._ruleset)
             self._forbid_limiting_others()
             return spawn()
 

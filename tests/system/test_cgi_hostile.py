@@ -64,7 +64,7 @@ def owner(path: Path) -> int | None:
 
 ATTACKS = (
     # TERM is not the end of these two: they are the first to begin, and the last to end.
-    Attack("/short", "hide()", "hidden", "cgi 504: no progress for 4 s: terminated"),
+    Attack("/short", "hide()", "hidden", "cgi 504: it has ended, but what it has started holds"),
     Attack("/short", "dig()", "", "cgi 504: no progress for 4 s: terminated"),
     Attack("/short", "flood(2, 80)", "", "cgi 504: no progress for 4 s: terminated"),
     Attack("/short", "close_output()", "", "ran on after the answer, no progress for 4 s"),

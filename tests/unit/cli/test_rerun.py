@@ -75,6 +75,11 @@ class Shown:
         (b"Status: 404 Not Found\n\n", WELL, "404 Not Found"),
         (b"Location: http://x/\n\n", WELL, "302"),
         (b"Location: /other\n\n", WELL, "what is at /other (a local Location)"),
+        (
+            b"Content-Type: a/b\nX-Sendfile: /srv/big\n\n",
+            WELL,
+            "the file /srv/big that X-Sendfile names, which is not looked at here",
+        ),
         (b"", Ended(3 << 8, 0, 0), "502: the script ended without a header (exit status 3)"),
         (b"Content-Type: a", WELL, "502: the script ended within its header (exit status 0)"),
         (b"<html>\n", WELL, "502: the script wrote a line without a colon where its "),
@@ -96,6 +101,23 @@ def test_what_nph_scripts_write_is_not_judged(ends: Ends, program: Program) -> N
     program.tell(Started(41), WELL)
     program.close()
     assert Shown(ends, script="/srv/nph-x").run() == "what it wrote, as it is (nph-)"
+
+
+@pytest.mark.parametrize(
+    ("output", "verdict"),
+    [
+        (b"", "502: the script wrote no response (exit status 0)"),
+        (b"HTTP/1.1 200 OK\r\n", "502: the script wrote half the head of a response: "),
+        (b"Content-Type: a/b\n\n", "502: the script wrote what is no response of HTTP/1: "),
+    ],
+)
+def test_what_nph_scripts_write_must_be_a_response(
+    ends: Ends, program: Program, output: bytes, verdict: str
+) -> None:
+    program.say(output)
+    program.tell(Started(41), WELL)
+    program.close()
+    assert Shown(ends, script="/srv/nph-x").run().startswith(verdict)
 
 
 def test_lines_are_shown_as_they_are_whole_and_the_rest_at_the_end(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -124,6 +125,42 @@ def test_the_oldest_records_go(tmp_path: Path) -> None:
         fail(box, f"{number:016x}")
         age(box, f"{number:016x}", 100 - number)
     assert ids(box) == [f"{number:016x}" for number in (2, 3, 4)]
+
+
+def test_what_cannot_be_removed_does_not_keep_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    box = BlackBox(tmp_path, 0, "/", most_records=3)
+    directory = tmp_path / record_name("f" * 16)
+    directory.mkdir()
+    os.utime(directory, (1 << 33, 1 << 33))
+    unlink = os.unlink
+
+    def refused(path: str) -> None:
+        if path.endswith(record_name(f"{1:016x}")):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", refused)
+    for number in range(6):
+        fail(box, f"{number:016x}")
+        age(box, f"{number:016x}", 100 - number)
+    assert ids(box) == [f"{number:016x}" for number in (1, 3, 4, 5)] + ["f" * 16]
+    assert "not recorded" not in caplog.text
+
+
+def test_a_directory_with_the_name_of_a_record_does_not_stop_the_tidying(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    box = BlackBox(tmp_path, 0, "/", most_records=2)
+    directory = tmp_path / record_name("f" * 16)
+    directory.mkdir()
+    os.utime(directory, (1, 1))
+    for number in range(4):
+        fail(box, f"{number:016x}")
+        age(box, f"{number:016x}", 100 - number)
+    assert ids(box) == [f"{number:016x}" for number in (2, 3)] + ["f" * 16]
+    assert "not recorded" not in caplog.text
 
 
 def test_so_many_bytes_are_kept(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
 
 import pytest
 
 from forkd.handlers.programs import Ended
-from forkd.handlers.script_log import ScriptLog, printable
+from forkd.handlers.script_log import ScriptLog, at_work, printable
+from tests.unit.handlers.requests import request
 
 TAIL = "id=0123 script=/srv/x.cgi"
 
@@ -90,3 +93,13 @@ def test_the_figures_of_an_end_are_logged(
     assert caplog.messages == [
         f"cgi ended: exit status 0 {TAIL} pid=7 cpu_ms=12 peak_memory=2048",
     ]
+
+
+def test_what_a_program_is_at_is_told_of_one_that_has_not_started_runs_or_has_ended() -> None:
+    with subprocess.Popen(["/bin/true"]) as ended:
+        pass  # it has been waited for: there is no process of that number
+    asked = request("/x")
+    running, gone, none = (at_work(asked, pid, 107.0) for pid in (os.getpid(), ended.pid, 0))
+    assert running.startswith("state ")
+    assert gone.startswith("it has ended, but what it has started holds its output: GET /x, ")
+    assert none.startswith("not started yet: GET /x, ")

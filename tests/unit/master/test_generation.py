@@ -32,7 +32,7 @@ def test_only_root_can_have_programs_run_as_another(monkeypatch: pytest.MonkeyPa
 
 def test_routes_share_spawners_where_the_same_is_imposed_on_their_programs() -> None:
     routes = (
-        "/a/: {cgi: /bin}, /b/: {cgi: /usr, env: {A: b}, limits: {cpu: 10s}}, "
+        "/a/: {cgi: /bin}, /b/: {cgi: /usr, env: {A: b}, limits: {}}, "
         "/c/: {cgi: /bin, max_concurrent: 3}, /d/: {cgi: /bin, max_concurrent: 3}, "
         "/e/: {cgi: /bin, sandbox: true}"
     )

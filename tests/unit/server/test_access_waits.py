@@ -14,7 +14,7 @@ from forkd.handlers.cgi_job import CgiJob
 from forkd.handlers.programs import Ended, Program
 from tests.unit.handlers.programs import FakeProgram
 from tests.unit.server.conftest import MakeScene
-from tests.unit.server.scene import Fixed, Scene, text
+from tests.unit.server.scene import Fixed, Scene, head, text
 from tests.unit.stepped import SteppedLoop
 from tests.unit.written import written
 
@@ -154,8 +154,25 @@ def test_answers_that_are_remembered_have_their_lines(scene: MakeScene) -> None:
     remembered = make_response(200, [], b"hello")
     remembered.fresh_until = math.inf
     handler = Fixed(remembered)
-    one = scene({"/": handler}, style="%{status} %{method} %{target}")
-    for _ in range(4):
-        one.ask().read()
-    assert len(handler.asked) < 4, "it is remembered"
-    assert one.whole_lines() == ["200 GET /"] * 4
+    one = scene({"/a": handler}, style="%{status} %{method} %{target} %{route} %{id}")
+    for version in ("1.1", "1.0"):
+        for _ in range(4):
+            one.ask("/a", "Connection: keep-alive", version=version).read()
+    assert len(handler.asked) == 2, "it is remembered"
+    told, ids = zip(*(line.rsplit(" ", 1) for line in one.whole_lines()), strict=True)
+    assert told == ("200 GET /a /a",) * 8
+    assert len(set(ids)) == 8, "each request has an id of its own"
+    assert {len(id_) for id_ in ids} == {16}
+
+
+def test_a_remembered_answer_that_is_taken_slowly_has_its_whole_line(scene: MakeScene) -> None:
+    remembered = make_response(200, [], bytes(3_000_000))
+    remembered.fresh_until = math.inf
+    handler = Fixed(remembered)
+    one = scene({"/a": handler, "/b": text("b")}, style="%{status} %{bytes} %{route}")
+    one.ask("/a").read()
+    one.send(head("/a") + head("/b"))
+    assert len(one.whole_lines()) == 1, "an answer is logged when it has been taken"
+    one.read()
+    assert len(handler.asked) == 1, "it is remembered"
+    assert one.whole_lines() == ["200 3000000 /a"] * 2 + ["200 1 /b"]

@@ -67,3 +67,32 @@ def test_a_program_that_is_over_needs_none() -> None:
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True
     )
     impose(int(process.stdout), LIMITS, list)
+
+
+LOWERS = "import resource, sys; print(1, flush=True); sys.stdin.read()"
+
+
+def test_a_program_that_lowers_one_limit_has_the_others_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who is not root cannot raise it again, and the program may do that before it is limited."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LOWERS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (30, 30))
+        real = resource.prlimit
+
+        def of_no_root(pid: int, kind: int, both: tuple[int, int] | None = None) -> object:
+            if both is None:
+                return real(pid, kind)
+            if both[1] > real(pid, kind)[1] >= 0:
+                raise PermissionError
+            return real(pid, kind, both)
+
+        monkeypatch.setattr(resource, "prlimit", of_no_root)
+        impose(process.pid, LIMITS, list)
+        monkeypatch.undo()
+        assert limits_of(process.pid) == [(30, 30), (4096, 4096), (7, 8)]
+        process.communicate("", timeout=20)
