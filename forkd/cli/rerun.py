@@ -12,6 +12,7 @@ from forkd.errors import ProtocolError
 from forkd.handlers.cgi_failures import exit_words
 from forkd.handlers.programs import Ended
 from forkd.proto.cgi import CgiHead, ResponseParser
+from forkd.proto.http1.raw_response import RawResponse
 from forkd.spawner.orders import TERMINATE, NotStarted, Started, decode_fate
 from forkd.system import messages
 
@@ -85,8 +86,10 @@ class Rerun:
         self._timeout_s = timeout_s
         self._grace_s = grace_s
         self._show = show
-        self._parser: ResponseParser | None = ResponseParser()
-        self._is_whole = os.path.basename(script).startswith("nph-")
+        self._parser = ResponseParser()
+        is_whole = os.path.basename(script).startswith("nph-")
+        # Of a whole response only the head is judged, and that does not depend on the method.
+        self._whole = RawResponse("GET", 11) if is_whole else None
         self._head: CgiHead | None = None
         self._failure = ""
         self._lines = {"out": b"", "err": b""}
@@ -131,14 +134,16 @@ class Rerun:
             return f"{self.not_started.status}: {self.not_started.reason}"
         if self._failure:
             return self._failure
-        if self._is_whole:
+        if self._whole is not None and self._whole.head is not None:
             return "what it wrote, as it is (nph-)"
         if self._head is None:
-            assert self._parser is not None
             how = "" if self.end is None else f" ({exit_words(self.end.status)})"
-            return f"502: {self._parser.eof().reason}{how}"
+            return f"502: {self._eof()}{how}"
         if self._head.local_redirect is not None:
             return f"what is at {self._head.local_redirect.decode('latin-1')} (a local Location)"
+        if self._head.send_file is not None:
+            name = self._head.send_file.decode("utf-8", "backslashreplace")
+            return f"the file {name} that X-Sendfile names, which is not looked at here"
         return f"{self._head.status} {self._head.reason.decode('latin-1')}".rstrip()
 
     def _under_way(self) -> bool:
@@ -222,12 +227,22 @@ class Rerun:
         return True
 
     def _judge(self, data: bytes) -> None:
-        if self._is_whole or self._head is not None or self._failure or self._parser is None:
+        if self._head is not None or self._failure:
             return
         try:
-            self._head = self._parser.feed(data)
+            if self._whole is None:
+                self._head = self._parser.feed(data)
+            elif self._whole.head is None:
+                self._whole.feed(data)
         except ProtocolError as error:
-            self._failure = f"{error.status}: {error.reason}"
+            whose = "the script " if self._whole is not None else ""
+            self._failure = f"{error.status}: {whose}{error.reason}"
+
+    def _eof(self) -> str:
+        """Why output that has ended before its header did is no answer."""
+        if self._whole is not None:
+            return f"the script {self._whole.eof().reason}"
+        return self._parser.eof().reason
 
     def _terminate(self) -> None:
         try:

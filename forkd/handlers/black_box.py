@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ class BlackBox:
                     found = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue  # another worker was faster
+                if not stat.S_ISREG(found.st_mode):
+                    continue  # somebody else's: no worker writes it
                 if _NAME.fullmatch(entry.name):
                     records.append((found.st_mtime, found.st_size, entry.path))
                 elif now - found.st_mtime > _ABANDONED_S:
@@ -184,5 +187,5 @@ def _text(value: bytes) -> str:
 def _remove(path: str) -> None:
     try:
         os.unlink(path)
-    except FileNotFoundError:
-        pass  # another worker was faster
+    except OSError:
+        pass  # another worker was faster, or it may not be removed: the others can go nevertheless

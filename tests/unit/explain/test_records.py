@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,14 @@ import pytest
 from forkd.config.load import load_text
 from forkd.config.policy import policies
 from forkd.errors import OperationError
+from forkd.explain import records
 from forkd.explain.records import OF_REQUEST, list_records, prepare
 from forkd.explain.serving import Serving
 from forkd.handlers.black_box import BlackBox, record_name
 from forkd.handlers.programs import Ended, Program
 from forkd.proto.cgi import Meta, environment
 from forkd.spawner.orders import decode_order
+from forkd.system.credentials import Identity
 
 ID = "0123456789abcdef"
 META = Meta(
@@ -49,7 +54,13 @@ class Place:
         self.cgi.mkdir()
         self.records = directory / "records"
         self.script = self.cgi / "run.sh"
-        self.script.write_text("#!/bin/sh\n")
+        for script in (self.script, self.cgi / "run.pl", self.cgi / "other.sh"):
+            script.write_text("#!/bin/sh\n")
+        (self.cgi / ".git").mkdir()
+        (self.cgi / ".git" / "hook").write_text("#!/bin/sh\n")
+        (directory / "html" / "uploads").mkdir(parents=True)
+        for name in ("evil", "fine.cgi"):
+            (directory / "html" / "uploads" / name).write_text("#!/bin/sh\n")
         routes = {
             "/cgi-bin/": {
                 "cgi": "cgi-bin",
@@ -59,6 +70,10 @@ class Place:
                 "interpreters": {".pl": "/bin/sh"},
             },
             "/other/": {"cgi": "cgi-bin", "record": "elsewhere"},
+            "/cgi-bin/other.sh": {"cgi": "cgi-bin/other.sh"},
+            "*.cgi": {"cgi": "html", "record": "records", "pass_authorization": True},
+            "/mine/": {"cgi": "cgi-bin", "record": "records", "env": {"SCRIPT_NAME": "/elsewhere"}},
+            "/one/": {"cgi": "cgi-bin/run.sh", "record": "records"},
         }
         text = json.dumps({"root": str(directory), "sites": [{"routes": routes}]})
         settings = load_text(text, str(directory / "forkd.yaml"), {})
@@ -80,6 +95,10 @@ class Place:
 
     def change(self, **parts: object) -> None:
         self.file().write_text(json.dumps(json.loads(self.file().read_text()) | parts))
+
+    def change_variables(self, **variables: str) -> None:
+        environ = json.loads(self.file().read_text())["environ"]
+        self.change(environ=environ | variables)
 
     def prepare(self, request_id: object = ID) -> tuple[Program, dict[str, Any]]:
         found = prepare(self.serving, {"id": request_id})
@@ -120,8 +139,9 @@ def test_what_is_run_and_with_what_is_said_by_the_configuration(place: Place) ->
 
 
 def test_an_interpreter_of_the_route_runs_it_again(place: Place) -> None:
-    place.record("f" * 16, place.cgi / "run.pl")
-    program, _ = place.prepare("f" * 16)
+    place.change(script=str(place.cgi / "run.pl"))
+    place.change_variables(SCRIPT_NAME="/cgi-bin/run.pl")
+    program, _ = place.prepare()
     assert program.argv == (b"/bin/sh", os.fsencode(place.cgi / "run.pl"))
 
 
@@ -130,6 +150,133 @@ def test_only_a_program_of_the_route_is_run(place: Place, script: str) -> None:
     place.change(script=script.replace("{}", str(place.cgi)))
     with pytest.raises(OperationError, match="is no program of"):
         place.prepare()
+
+
+@pytest.mark.parametrize(
+    ("route", "name", "info", "script"),
+    [
+        ("/cgi-bin/", "/cgi-bin/.git/hook", "", "cgi-bin/.git/hook"),
+        ("/cgi-bin/", "/cgi-bin/gone.sh", "", "cgi-bin/gone.sh"),
+        ("/cgi-bin/", "/cgi-bin/../html/uploads/evil", "", "cgi-bin/../html/uploads/evil"),
+        ("/cgi-bin/", "/cgi-bin/run.sh", "/../../etc", "cgi-bin/run.sh"),
+        ("/cgi-bin/", "/cgi-bin/other.sh", "", "cgi-bin/other.sh"),
+        ("/cgi-bin/", "", "", "cgi-bin/run.sh"),
+        ("*.cgi", "/uploads/evil", "", "html/uploads/evil"),
+        ("*.cgi", "/uploads/evil", "/x.cgi", "html/uploads/evil"),
+        ("/one/", "/one", "", "cgi-bin/other.sh"),
+        ("/one/", "/cgi-bin/run.sh", "", "cgi-bin/run.sh"),
+    ],
+)
+def test_only_what_a_request_could_reach_is_run(
+    place: Place, route: str, name: str, info: str, script: str
+) -> None:
+    place.change(route=route, script=f"{place.cgi.parent}/{script}")
+    place.change_variables(SCRIPT_NAME=name, PATH_INFO=info)
+    with pytest.raises(OperationError, match=r"is no program of .* would reach: "):
+        place.prepare()
+
+
+@pytest.mark.parametrize(
+    ("route", "name", "info", "script"),
+    [
+        ("/cgi-bin/", "/cgi-bin/run.sh", "", "cgi-bin/run.sh"),
+        ("/cgi-bin/", "/cgi-bin/run.sh", "/50%/.x/", "cgi-bin/run.sh"),
+        ("*.cgi", "/uploads/fine.cgi", "/x", "html/uploads/fine.cgi"),
+        ("/one/", "/one", "/x", "cgi-bin/run.sh"),
+    ],
+)
+def test_what_a_request_reaches_is_run(
+    place: Place, route: str, name: str, info: str, script: str
+) -> None:
+    place.change(route=route, script=f"{place.cgi.parent}/{script}")
+    place.change_variables(SCRIPT_NAME=name, PATH_INFO=info)
+    program, _ = place.prepare()
+    assert program.argv == (os.fsencode(place.cgi.parent / script),)
+    assert program.environ[b"SCRIPT_NAME"] == name.encode()
+    assert program.environ.get(b"PATH_INFO", b"") == info.encode()
+
+
+def test_a_name_that_the_route_sets_says_nothing_of_the_request(place: Place) -> None:
+    place.change(route="/mine/")
+    place.change_variables(SCRIPT_NAME="/elsewhere")
+    program, _ = place.prepare()
+    assert program.argv == (os.fsencode(place.script),)
+    assert program.environ[b"SCRIPT_NAME"] == b"/elsewhere"
+    assert program.environ[b"PATH_INFO"] == b"/info"
+    place.change(script=str(place.cgi / ".git" / "hook"))
+    with pytest.raises(OperationError, match="is hidden"):
+        place.prepare()
+
+
+def test_who_has_logged_in_is_not_for_a_record_to_say(place: Place) -> None:
+    credentials = {"HTTP_AUTHORIZATION": "Basic x", "HTTP_PROXY_AUTHORIZATION": "Basic y"}
+    forged = {"REMOTE_USER": "root", "AUTH_TYPE": "Basic"}
+    place.change_variables(
+        **credentials, **forged, **{"HTTP_AUTHORIZATION=Basic z": "", "HTTP_a": ""}
+    )
+    program, _ = place.prepare()
+    assert not {name.decode() for name in program.environ} & (credentials.keys() | forged.keys())
+    assert b"HTTP_a" not in program.environ
+    place.change(route="*.cgi", script=f"{place.cgi.parent}/html/uploads/fine.cgi")
+    place.change_variables(SCRIPT_NAME="/uploads/fine.cgi", PATH_INFO="")
+    program, _ = place.prepare()
+    assert program.environ[b"HTTP_AUTHORIZATION"] == b"Basic x"
+    assert program.environ[b"HTTP_PROXY_AUTHORIZATION"] == b"Basic y"
+    assert not {name.decode() for name in program.environ} & forged.keys()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"script": "/srv/\ud800"},
+        {"environ": {"QUERY_STRING": "\ud800"}},
+        {"environ": {"HTTP_\ud800": ""}},
+        {"body": {"text": "\ud800"}},
+    ],
+)
+def test_half_a_character_is_told(place: Place, parts: dict[str, object]) -> None:
+    place.change(**parts)
+    with pytest.raises(OperationError, match=r"is no record: .* half of a character"):
+        place.prepare()
+
+
+def test_what_is_listed_is_bounded(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.change(reason="r" * 100_000, script="s" * 100_000, time="t" * 100_000)
+    (listed,) = list_records(place.serving)["records"]
+    assert (len(listed["reason"]), len(listed["script"]), len(listed["time"])) == (1000, 4096, 40)
+    monkeypatch.setattr("forkd.explain.records.MOST_RECORDS", 3)
+    for number in range(5):
+        place.record(f"{number:016x}")
+        os.utime(place.file(f"{number:016x}"), (number, number))
+    place.file("d" * 16).mkdir()
+    ids = {one["id"] for one in list_records(place.serving)["records"]}
+    assert ids == {ID, f"{4:016x}", f"{3:016x}"}
+
+
+def test_records_are_read_as_the_workers_user(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worn: list[Identity | None] = []
+
+    @contextmanager
+    def wearing(identity: Identity | None) -> Iterator[None]:
+        worn.append(identity)
+        yield
+        worn.append(None)
+
+    workers = Identity("somebody", 4711, 4711, ())
+    serving = replace(place.serving, workers=workers)
+    read = records._read
+
+    def looked(path: Path) -> dict[str, Any]:
+        assert worn[-1] is workers
+        return read(path)
+
+    monkeypatch.setattr(records, "wearing", wearing)
+    monkeypatch.setattr(records, "_read", looked)
+    assert list_records(serving)["records"]
+    prepare(serving, {"id": ID})
+    assert worn == [workers, None, workers, None]
 
 
 @pytest.mark.parametrize(
@@ -155,6 +302,13 @@ def test_a_record_belongs_to_the_route_that_records_there(
         {"body": {}},
         {"script": None},
         {"at": "now"},
+        {"at": True},
+        {"at": float("nan")},
+        {"at": float("inf")},
+        {"status": True},
+        {"status": 10**100},
+        {"body": {"text": "x" * 65537}},
+        {"stderr": {"text": "x" * 65537}},
     ],
 )
 def test_what_is_no_record_is_told_and_not_listed(place: Place, parts: dict[str, object]) -> None:
