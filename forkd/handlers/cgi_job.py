@@ -189,8 +189,8 @@ class CgiJob:
             return  # the client was lost in this very moment
         if exchange.queued > PAUSE_ABOVE and self._stdout is not None:
             self._stdout.pause()
-        if exchange.complete:
-            self._finish(exchange)  # or endless output that nobody gets would never be ended
+        if exchange.complete:  # output that nobody gets is no progress, or it would never be ended
+            self._finish_if_complete()
             return
         self._progress()
         if not exchange.begun:
@@ -225,9 +225,14 @@ class CgiJob:
         self._answer.finish(exchange)
 
     def _finish_if_complete(self) -> None:
-        """What the client has got is all that it will: what the program does now is its own."""
-        if self._exchange is not None and self._exchange.complete:
-            self._finish(self._exchange)
+        """What the client has got is all that it will: what the program does now is its own.
+
+        But for HEAD: a program that writes for ever because it does not look at the method is ended
+        when its client goes.
+        """
+        exchange = self._exchange
+        if exchange is not None and exchange.complete and self._request.head.method != "HEAD":
+            self._finish(exchange)
 
     def _said(self, data: bytes) -> None:
         self._log.feed(data)

@@ -138,7 +138,7 @@ class ParsedOutput:
     def finish(self, exchange: Exchange) -> None:
         answer = self._answer
         if answer is not None:
-            # For HEAD a program may write no body: how long it would have been is not known.
+            # What a program writes for HEAD does not say how long its answer to GET would be.
             bodiless = self._request.head.method == "HEAD" or answer.status in (204, 304)
             self._begin(exchange, None if bodiless else len(self._body))
         exchange.finish()
