@@ -113,8 +113,8 @@ def test_a_fork_bomb_ends_at_the_limit_and_another_users_programs_go_on(site: Pa
     os.mkfifo(site / "gate", 0o666)
     (site / "gate").chmod(0o666)
     routes = {
-        # Somebody as whom nothing else runs: all processes of a user count.
-        "/own/": "{cgi: cgi-bin, user: games, limits: {processes: 20}, timeout: 500ms}",
+        # Somebody as whom nothing else runs, not even other tests: all processes of a user count.
+        "/own/": "{cgi: cgi-bin, user: backup, limits: {processes: 20}, timeout: 500ms}",
         "/": "{cgi: cgi-bin}",
     }
     with started(site, routes, top="user: www-data") as daemon:

@@ -258,6 +258,8 @@ def test_a_connection_that_waited_to_be_accepted_is_counted_with_its_time(site: 
         (worker,) = daemon.workers()
         port = daemon.port
         os.kill(worker["pid"], signal.SIGSTOP)
+        stat = Path(f"/proc/{worker['pid']}/stat")
+        eventually(lambda: ") T " in stat.read_text(), "the worker stands still")
         with socket.create_connection(("127.0.0.1", port)) as sock:
             try:
                 sock.sendall(b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
