@@ -95,7 +95,7 @@ def test_a_check_by_hand_tells_and_does_not_refuse(tmp_path: Path, base: Path) -
 @pytest.mark.parametrize(
     ("user", "uid", "own"),
     [
-        ("nobody", 65534, True),
+        ("daemon", 1, True),
         ("nobody", None, False),  # the master is that user already, and so are the workers
         (None, 33, False),
         ("the workers'", 33, False),
