@@ -186,10 +186,12 @@ class Crew:
         self.loop.at_rest(self._put_off)
         self._alarm = alarm = Alarm(PATIENCE_S)
         watch = partial(self._watch, alarm)
-        threading.Thread(target=watch, name="watchman", daemon=True).start()
+        watchman = threading.Thread(target=watch, name="watchman", daemon=True)
+        watchman.start()
         self._give(None)
         self._over.wait()
-        alarm.ring()  # the watchman goes home
+        alarm.ring()
+        watchman.join()  # `close` takes away what he waits for
         if self._fault is not None:
             raise self._fault
 

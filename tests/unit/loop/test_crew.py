@@ -294,6 +294,28 @@ def test_a_fault_in_a_call_ends_nothing_else(
     assert "division by zero" in caplog.text
 
 
+def test_the_watchman_has_gone_home_before_his_alarm_is_taken_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wait, close = Alarm.wait, Alarm.close
+    at_close: list[str] = []
+
+    def wait_and_dawdle(alarm: Alarm) -> None:
+        wait(alarm)
+        time.sleep(0.05)  # long enough for `run` to return, if it did not wait for him
+
+    monkeypatch.setattr(Alarm, "wait", wait_and_dawdle)
+
+    def look_and_close(alarm: Alarm) -> None:
+        at_close.extend(thread.name for thread in threading.enumerate())
+        close(alarm)
+
+    monkeypatch.setattr(Alarm, "close", look_and_close)
+    Scene(1).close()
+    assert at_close
+    assert "watchman" not in at_close
+
+
 def test_many_calls_of_all_kinds_leave_nothing_behind(scene: MakeScene) -> None:
     """The loop changes hands all the time, since each second call says that it waits."""
     one = scene(4)
