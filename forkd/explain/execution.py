@@ -91,14 +91,6 @@ def _has_other_formats() -> bool:
         return False
 
 
-def noexec_mount(path: str) -> bool:
-    """Whether the file system of path is mounted noexec."""
-    try:
-        return bool(os.statvfs(path).f_flag & os.ST_NOEXEC)
-    except OSError:
-        return False
-
-
 def wanted_of_env(line: bytes) -> bytes | None:
     """What `#!/usr/bin/env NAME` has env(1) look for; None for any other first line."""
     words = line[2:].split()

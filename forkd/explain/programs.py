@@ -18,9 +18,10 @@ from forkd.handlers.cgi import Cgi
 from forkd.handlers.cgi_failures import interpreter_of
 from forkd.handlers.cgi_scripts import Script, Unusable, first_line
 from forkd.handlers.factory import document_root
-from forkd.handlers.programs import Program, Running, Watcher
+from forkd.handlers.programs import NoLauncher, Program
+from forkd.spawner.imposing import confinement_of
 from forkd.spawner.starting import unreadable, why_not
-from forkd.system.confinement import Confinement, is_readable
+from forkd.system.confinement import is_readable
 from forkd.system.credentials import Identity, current_user
 from forkd.system.impersonation import wearing
 from forkd.system.landlock import Landlock
@@ -32,18 +33,6 @@ class Users:
 
     workers: Identity | None
     programs: Identity | None
-
-
-class NoLauncher:
-    """Handlers need one to be built; nothing is asked of it."""
-
-    def launch(
-        self,
-        program: Program,  # noqa: ARG002 what every launcher is given
-        descriptors: tuple[int, int, int],  # noqa: ARG002
-        watcher: Watcher,  # noqa: ARG002
-    ) -> Running:
-        raise AssertionError("an explanation starts no programs")
 
 
 def explain_program(
@@ -150,7 +139,7 @@ def _outside(policy: SpawnPolicy, paths: Iterable[str]) -> str | None:
     # Without Landlock only `best_effort` has come so far, and nothing is held back.
     if policy.sandbox is None or not Landlock().abi():
         return None
-    confinement = Confinement(read=tuple(map(str, policy.sandbox.read)))
+    confinement = confinement_of(policy.sandbox)
     return next((path for path in paths if not is_readable(confinement, path)), None)
 
 

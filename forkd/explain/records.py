@@ -21,7 +21,6 @@ from typing import Any, Final
 from forkd.config.policy import cgi_routes
 from forkd.config.settings import CgiRoute
 from forkd.errors import OperationError, ProtocolError
-from forkd.explain.programs import NoLauncher
 from forkd.explain.serving import Serving
 from forkd.explain.sites import Sites
 from forkd.handlers.base import Peer, Request
@@ -37,6 +36,7 @@ from forkd.handlers.black_box import (
 from forkd.handlers.cgi import SEARCH_PATH, Cgi
 from forkd.handlers.cgi_scripts import Script, Unusable
 from forkd.handlers.factory import document_root
+from forkd.handlers.programs import NoLauncher
 from forkd.logs.error import one_line
 from forkd.proto.http1.head import parse_head
 from forkd.proto.http1.limits import HeadLimits

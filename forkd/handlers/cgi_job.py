@@ -18,19 +18,17 @@ from forkd.handlers.base import PAUSE_ABOVE, Exchange
 from forkd.handlers.cgi_failures import order_failure
 from forkd.handlers.cgi_input import Input
 from forkd.handlers.cgi_output import output_of
+from forkd.handlers.cgi_streams import Streams
 from forkd.handlers.fate import Fate
 from forkd.handlers.patience import Patience
 from forkd.handlers.programs import Ended, Launcher, Program, Running
 from forkd.handlers.recording import RECORDED, Recorder, Unrecorded
 from forkd.handlers.script_log import ScriptLog, at_work
-from forkd.loop.pipes import Source
 
 log = logging.getLogger("forkd.cgi")
 
 _END_GRACE_S = 2.0
 """How long a program that closed its output without a header may take to say why, by its end."""
-_STDERR_AT_ONCE = 4096
-"""Each line of it is a write to the error log: a flood must not keep the loop from the others."""
 
 
 class _Life(Enum):
@@ -67,8 +65,7 @@ class CgiJob:
         self._life = _Life.NONE
         self._running: Running | None = None
         self._stdin = Input()
-        self._stdout: Source | None = None
-        self._stderr: Source | None = None
+        self._streams = Streams()
 
     # What the exchange says.
 
@@ -81,7 +78,9 @@ class CgiJob:
         )
         self._log = ScriptLog(log, self._script, exchange.request.id)
         directories = self._settings.x_sendfile
-        self._answer = output_of(self._script, directories, self._request, self._log.warning)
+        self._answer = output_of(
+            self._script, directories, self._request, self._log.warning, self._finish_if_complete
+        )
         head = exchange.request.head
         try:
             if (ready := self._stdin.open(self._loop, head, self._input_taken)) is not None:
@@ -113,8 +112,7 @@ class CgiJob:
         self._progress()
 
     def drained(self) -> None:
-        if self._stdout is not None:
-            self._stdout.resume()
+        self._streams.resume_output()
         self._progress()
 
     def disconnected(self) -> None:
@@ -125,8 +123,7 @@ class CgiJob:
                 self._log.info("the client has gone: terminated")
             self._end_program()
             return
-        if self._stdout is not None:
-            self._stdout.resume()  # what it still writes is read and thrown away
+        self._streams.resume_output()  # what it still writes is read and thrown away
         self._progress()
 
     # What becomes of the program.
@@ -156,15 +153,9 @@ class CgiJob:
             self._release()
             return
         self._request.match.route.figures.count_program(end.cpu_s, end.peak_memory)
-        for source in (self._stderr, self._stdout):
-            if source is not None:
-                source.read_rest()
-        if self._output_closed:
+        self._streams.read_rest()
+        if self._streams.output_closed:
             self._conclude()
-
-    @property
-    def _output_closed(self) -> bool:
-        return self._stdout is None or self._stdout.closed
 
     # What the program writes.
 
@@ -187,14 +178,12 @@ class CgiJob:
             return
         if self._exchange is None:
             return  # the client was lost in this very moment
-        if exchange.queued > PAUSE_ABOVE and self._stdout is not None:
-            self._stdout.pause()
+        if exchange.queued > PAUSE_ABOVE:
+            self._streams.pause_output()
         if exchange.complete:  # output that nobody gets is no progress, or it would never be ended
             self._finish_if_complete()
-            return
-        self._progress()
-        if not exchange.begun:
-            self._loop.call_shortly(self._finish_if_complete)
+        else:
+            self._progress()
 
     def _output_ended(self) -> None:
         if self._running is not None:
@@ -249,16 +238,13 @@ class CgiJob:
         """Order the program. Raises OSError. Our copies of its ends are closed in any case."""
         ends = [stdin]
         try:
-            stdout, child_stdout = os.pipe2(os.O_CLOEXEC)
-            ends.append(child_stdout)
-            self._stdout = Source(self._loop, stdout, self._output, self._output_ended)
-            stderr, child_stderr = os.pipe2(os.O_CLOEXEC)
-            ends.append(child_stderr)
-            self._stderr = Source(self._loop, stderr, self._said, self._log.end, _STDERR_AT_ONCE)
-            descriptors = (stdin, child_stdout, child_stderr)
+            ends += self._streams.open(
+                self._loop, (self._output, self._output_ended), (self._said, self._log.end)
+            )
             program = self._order(size)
             self._recorder.ordered(program)
-            self._running = self._launcher.launch(program, descriptors, self)
+            stdin, stdout, stderr = ends
+            self._running = self._launcher.launch(program, (stdin, stdout, stderr), self)
             self._life = _Life.ORDERED
         finally:
             for end in ends:
@@ -269,9 +255,9 @@ class CgiJob:
         """Something was done: the time in which the program is waited for begins anew."""
         if self._running is None:
             return
-        if self._exchange is not None and self._output_closed and not self._answer.has_head:
+        if self._exchange is not None and self._streams.output_closed and not self._answer.has_head:
             return  # its end is awaited, and nothing else
-        held_back = self._stdin.idle or (self._stdout is not None and self._stdout.paused)
+        held_back = self._stdin.idle or self._streams.output_paused
         # Held back by the client, whose own deadline runs: this time is not the program's.
         self._patience.renew(held_back)
 
@@ -288,13 +274,12 @@ class CgiJob:
             patience = f"it has ended, but what it has started holds its output, {patience}"
         exchange = self._exchange
         if exchange is None or exchange.complete:
-            self._leave_exchange()
             if exchange is not None:
-                exchange.finish()
+                self._finish(exchange)
             self._log.warning(f"ran on after the answer, {patience}")
         elif self._life is _Life.ORDERED:
             self._fail(503, f"waited {self._settings.timeout:g} s to be started")
-        elif not self._answer.has_head and self._output_closed:
+        elif not self._answer.has_head and self._streams.output_closed:
             self._fail(502, "the program closed its output without a header, and runs on")
         else:
             self._fail(504, patience)
@@ -318,8 +303,7 @@ class CgiJob:
         exchange = self._leave_exchange(cut=False)
         if exchange is not None:
             try:
-                if self._stderr is not None:
-                    self._stderr.read_rest()
+                self._streams.read_rest_of_errors()
                 self._log.failure(status, reason)
                 if status in RECORDED:
                     self._recorder.failed(status, reason)
@@ -351,8 +335,7 @@ class CgiJob:
             return
         self._life = _Life.TERMINATED
         self._stdin.drop()
-        if self._stdout is not None:
-            self._stdout.close()
+        self._streams.close_output()
 
     def _look(self) -> None:
         """It may have begun, or have ended, without our having heard of it."""
@@ -362,13 +345,10 @@ class CgiJob:
     def _release(self) -> None:
         """Nothing is left to come."""
         self._patience.forget()
-        if self._stderr is not None:
-            self._stderr.read_rest()
-            self._log.end()
+        self._streams.read_rest_of_errors()
+        self._log.end()
         self._stdin.close()
-        for end in (self._stdout, self._stderr):
-            if end is not None:
-                end.close()
+        self._streams.close()
         running, self._running = self._running, None
         if running is not None:
             running.close()

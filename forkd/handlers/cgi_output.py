@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -51,11 +52,13 @@ def output_of(
     directories: tuple[Path, ...],
     request: Request,
     warn: Callable[[str], None],
+    begun: Callable[[], None],
 ) -> Output:
-    """For what script writes. directories: those below which X-Sendfile may name a file."""
+    """For what script writes. directories: those below which X-Sendfile may name a file. begun: is
+    told of an answer that was kept back for a moment and now has begun."""
     if os.path.basename(script).startswith(_RAW):
         return RawOutput(request, warn)
-    return ParsedOutput(script, tuple(map(os.fsencode, directories)), request, warn)
+    return ParsedOutput(script, tuple(map(os.fsencode, directories)), request, warn, begun)
 
 
 class ParsedOutput:
@@ -67,8 +70,10 @@ class ParsedOutput:
         directories: tuple[bytes, ...],
         request: Request,
         warn: Callable[[str], None],
+        begun: Callable[[], None],
     ) -> None:
         self.has_head = False
+        self._begun = begun
         self._script = script
         self._directories = directories
         self._request = request
@@ -112,7 +117,12 @@ class ParsedOutput:
 
     def _keep_back(self, exchange: Exchange, head: CgiHead) -> None:
         self._answer = head
-        exchange.loop.call_shortly(lambda: self._begin(exchange))
+        exchange.loop.call_shortly(partial(self._begin_late, exchange))
+
+    def _begin_late(self, exchange: Exchange) -> None:
+        if self._answer is not None:
+            self._begin(exchange)
+            self._begun()
 
     def _begin(self, exchange: Exchange, length: int | None = None) -> None:
         """Let go of what was kept back, if it was not let go of before."""

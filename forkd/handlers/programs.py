@@ -73,3 +73,15 @@ class Launcher(Protocol):
         The descriptors stay the caller's, who closes them after the call. Raises OSError where the
         order cannot even be given.
         """
+
+
+class NoLauncher:
+    """For handlers that are made to be looked at: nothing is asked of it."""
+
+    def launch(
+        self,
+        program: Program,  # noqa: ARG002 what every launcher is given
+        descriptors: tuple[int, int, int],  # noqa: ARG002
+        watcher: Watcher,  # noqa: ARG002
+    ) -> Running:
+        raise AssertionError("nothing is started here")

@@ -110,26 +110,18 @@ _JSON: Final = (
 )
 
 
-class Format:
-    """Makes lines. `tells_end`: also of how a request's program ended, so it is worth a wait."""
-
-    tells_end: bool
-
-    def line(self, answer: Answer, run: Run | None) -> bytes:
-        """run: None where no program was run."""
-        raise NotImplementedError
-
-
-class Json(Format):
+class Json:
     """An object on a line, with a null for what is not known."""
 
     tells_end = True
+    """Also of how a request's program ended, so it is worth a wait."""
 
     def __init__(self, worker: int) -> None:
         """worker: the number of its slot."""
         self._worker = worker
 
     def line(self, answer: Answer, run: Run | None) -> bytes:
+        """run: None where no program was run."""
         told: dict[str, Value] = {
             name: self._worker if name == "worker" else _FIELDS[name](answer) for name in _JSON
         }
@@ -138,7 +130,7 @@ class Json(Format):
         return json.dumps(told, separators=(",", ":")).encode() + b"\n"
 
 
-class Template(Format):
+class Template:
     """Text with fields, `-` for what is not known. What comes of clients is escaped as in the
     common format: it has no line end, quote or backslash of its own."""
 
@@ -149,6 +141,7 @@ class Template(Format):
         self.tells_end = any(name in _END for _, name in self._pieces)
 
     def line(self, answer: Answer, run: Run | None) -> bytes:
+        """run: None where no program was run."""
         parts = []
         for before, name in self._pieces:
             parts += [before, self._told(name, answer, run) if name else b""]
@@ -165,3 +158,7 @@ class Template(Format):
         else:
             value = _FIELDS[name](answer)
         return b"-" if value is None else log_escape(str(value).encode("utf-8", "replace"))
+
+
+Format = Json | Template
+"""Makes lines."""

@@ -39,7 +39,7 @@ class Replays:
             return
         # They stay the session's, which closes them before the answer is there.
         try:
-            kept = _copies(handed)
+            kept = messages.copies_of(handed)
         except OSError as error:
             reply({"ok": False, "reasons": [f"cannot replay: {error.strerror}"]})
             return
@@ -71,16 +71,3 @@ def _order(
     except OSError as error:
         return {"ok": False, "reasons": [f"the program cannot be ordered: {error.strerror}"]}
     return {"ok": True, "record": found["record"]}
-
-
-def _copies(descriptors: Sequence[int]) -> list[int]:
-    """Raises OSError, and then leaves nothing open."""
-    copies: list[int] = []
-    try:
-        for descriptor in descriptors:
-            copies.append(os.dup(descriptor))  # noqa: PERF401 what was made must be known at a fault
-    except OSError:
-        for copy in copies:
-            os.close(copy)
-        raise
-    return copies

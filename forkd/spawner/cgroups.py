@@ -195,18 +195,21 @@ class Cgroups:
                 self._give_back(cgroup)
             elif not in_order:
                 cgroup.kill()
-            elif self._may_keep(members):
+            else:
                 self.do(partial(self._keep, cgroup), lambda _error: None)
         if self._lingering:
             self.loop.timers.set(self._timer, now + _LOOK_S)
 
-    def _may_keep(self, members: list[int]) -> bool:
-        """Or programs could have as many processes as they like, by leaving them behind."""
-        return self.most is None or len(self.made.kept.members()) + len(members) <= self.most
-
     def _keep(self, cgroup: Cgroup) -> None:
-        """Put aside what was left behind: its cgroup is free then. In the thread, or at the end."""
-        for pid in cgroup.members():
+        """Put aside what was left behind: its cgroup is free then. In the thread, or at the end.
+
+        Not more than one program may have, of all of them together, or programs could have as many
+        processes as they like by leaving them behind.
+        """
+        members = cgroup.members()
+        if self.most is not None and len(self.made.kept.members()) + len(members) > self.most:
+            return
+        for pid in members:
             try:
                 os.write(self.made.kept.procs, b"%d" % pid)
             except OSError:

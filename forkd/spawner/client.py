@@ -72,7 +72,7 @@ class SpawnerClient:
         handed = (order.theirs, *descriptors)
         try:
             if self._waiting or not self._send(program, handed):
-                self._waiting[order] = (program, _copies(handed))
+                self._waiting[order] = (program, messages.copies_of(handed))
         except OSError:
             order.close()
             raise
@@ -299,16 +299,3 @@ def _guarded(call: Callable[[], None]) -> None:
         call()
     except Exception:
         log.exception("fault about a program")
-
-
-def _copies(descriptors: Sequence[int]) -> list[int]:
-    """Raises OSError, and then leaves nothing open."""
-    copies: list[int] = []
-    try:
-        for descriptor in descriptors:
-            copies.append(os.dup(descriptor))  # noqa: PERF401 what was made must be known at a fault
-    except OSError:
-        for copy in copies:
-            os.close(copy)
-        raise
-    return copies

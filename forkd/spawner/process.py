@@ -11,26 +11,25 @@ import logging
 import os
 
 # os.wait4 imports it when first called: too late for a user who may not read Python's directory.
-import resource
+import resource  # noqa: F401
 import signal
 import socket
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 
 from forkd.channel import Channel, Word
 from forkd.child import Assignment, adopt_log_files, enter, reason_of, refuse_to_start
-from forkd.config import settings
 from forkd.config.policy import SpawnPolicy, has_own_user
 from forkd.errors import OperationError
-from forkd.handlers.programs import Ended, Program
+from forkd.handlers.programs import Ended
 from forkd.loop.loop import EXCLUSIVE, READABLE, Loop
 from forkd.loop.signals import Signals
 from forkd.loop.timers import Timer
 from forkd.spawner.census import Census
 from forkd.spawner.cgroup import Made, cgroups_for
 from forkd.spawner.cgroups import Cgroups, Mover
+from forkd.spawner.imposing import limit_processes, make_sandbox
+from forkd.spawner.line import GIVEN_UP, Line, Taken, tell
 from forkd.spawner.orders import (
     DESCRIPTORS,
     KILL,
@@ -44,30 +43,13 @@ from forkd.spawner.orders import (
 from forkd.spawner.starting import Start, start_program, unreadable, why_not
 from forkd.spawner.task import Group, Task, kill_group, strangers
 from forkd.system import messages
-from forkd.system.confinement import Confinement
 from forkd.system.process import adopt_orphans
-from forkd.system.sandbox import Sandbox
 
 log = logging.getLogger("forkd.spawner")
 
 _TICK_S = 1.0
 _LISTEN_AFTER_S = 0.05
-_GIVEN_UP = NotStarted(503, "given up before it was started")
 _NO_ROOM = NotStarted(503, "the spawner has as many descriptors open as it may")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Waiting:
-    """An order for which there is no room yet."""
-
-    program: Program
-    reply: int
-    standard: tuple[int, ...]
-
-    def drop(self) -> None:
-        for descriptor in self.standard:
-            os.close(descriptor)
-        os.close(self.reply)
 
 
 class Spawner:
@@ -96,7 +78,7 @@ class Spawner:
         self._age_timer = Timer(self._listen_to_workers)
         self._running = 0
         """Programs that have not been reaped."""
-        self._waiting: deque[Waiting] = deque()
+        self._line = Line(policy.max_queued)
         self._accepting = True
         self._is_watching = False
         self._started = 0
@@ -123,7 +105,7 @@ class Spawner:
             self._reap()
         else:
             # The master is gone or has lost patience: nothing may be left behind.
-            for task in list(self._tasks.values()):
+            for task in (*self._tasks.values(), *self._replaced):
                 task.kill()
             self.loop.stop()
 
@@ -185,14 +167,14 @@ class Spawner:
             self._on_word(message.fields)
             return
         reply, *standard = message.descriptors
-        order = Waiting(decode_order(message.fields), reply, (*standard,))
+        order = Taken(decode_order(message.fields), reply, (*standard,))
         if len(standard) != DESCRIPTORS - 1:
             # The kernel drops those for which there is no room (recvmsg(2), MSG_CTRUNC).
-            _refuse(order, _NO_ROOM)
-        elif not _is_awaited(order.reply):
-            _refuse(order, _GIVEN_UP)
+            order.refuse(_NO_ROOM)
+        elif not order.is_awaited:
+            order.refuse(GIVEN_UP)
         elif self._is_full:
-            self._wait(order)
+            self._line.add(order, self._running)
         else:
             self._start(order)
 
@@ -208,49 +190,22 @@ class Spawner:
         most = self._policy.max_concurrent
         return most is not None and self._running >= most
 
-    def _wait(self, order: Waiting) -> None:
-        most = self._policy.max_queued
-        if len(self._waiting) >= most:
-            self._forget_unawaited()
-        if len(self._waiting) >= most:
-            reason = (
-                f"{self._running} programs of the route run (max_concurrent) "
-                f"and {most} requests wait (max_queued)"
-            )
-            _refuse(order, NotStarted(503, reason))
-            return
-        self._waiting.append(order)
-
-    def _forget_unawaited(self) -> None:
-        kept: deque[Waiting] = deque()
-        for order in self._waiting:
-            if _is_awaited(order.reply):
-                kept.append(order)
-            else:
-                _refuse(order, _GIVEN_UP)
-        self._waiting = kept
-
     def _start_waiting(self) -> None:
-        while self._waiting and not self._is_full and self._has_cgroup:
-            order = self._waiting.popleft()
-            if _is_awaited(order.reply):
-                self._start(order)
-            else:
-                _refuse(order, _GIVEN_UP)
+        while not self._is_full and self._has_cgroup and (order := self._line.next()) is not None:
+            self._start(order)
         self._leave_when_done()
 
-    def _start(self, order: Waiting) -> None:
+    def _start(self, order: Taken) -> None:
         program, reply = order.program, order.reply
         if (refusal := unreadable(program)) is not None:
-            _refuse(order, refusal)
+            order.refuse(refusal)
             return
         try:
             pid = start_program(program, order.standard, self._through, self._strangers)
         except OSError as error:
-            _refuse(order, why_not(program, error, sandboxed=self._policy.sandbox is not None))
+            order.refuse(why_not(program, error, sandboxed=self._policy.sandbox is not None))
             return
-        for descriptor in order.standard:
-            os.close(descriptor)
+        order.close_standard()
         self._started += 1
         self._running += 1
         if (earlier := self._tasks.get(pid)) is not None:
@@ -261,7 +216,7 @@ class Spawner:
         cgroup = None if self._cgroups is None else self._cgroups.take()
         task = Task(self.loop, reply, pid, mark, self._strangers, self._drop_when_over, cgroup)
         self._tasks[pid] = task
-        _tell(reply, encode_fate(Started(pid)))
+        tell(reply, encode_fate(Started(pid)))
         if not self._young:
             self.loop.timers.set(self._age_timer, self.loop.now + _LISTEN_AFTER_S)
         self._young.append(task)
@@ -329,13 +284,13 @@ class Spawner:
                 (task.is_alone and not listens and self._through is None)
                 and self._census.counts(self._running)
             )
-            _tell(task.reply, encode_end(end, is_alone=is_alone and task.cgroup is None))
+            tell(task.reply, encode_end(end, is_alone=is_alone and task.cgroup is None))
             if is_alone and task.cgroup is None:
                 self._hang_up(task)
                 self._drop_when_over(task)
             elif not listens:
                 self._listen(task)
-        if self._waiting:
+        if self._line:
             self._start_waiting()
 
     def _drop_when_over(self, task: Task) -> None:
@@ -352,36 +307,12 @@ class Spawner:
         self._leave_when_done()
 
     def _leave_when_done(self) -> None:
-        if not self._accepting and not (self._tasks or self._replaced or self._waiting):
+        if not self._accepting and not (self._tasks or self._replaced or self._line):
             self.loop.stop()
 
     def _tick(self, now: float) -> None:
         self._assignment.slot.write(now, self._started, 0, 0, 0, len(self._tasks), 0, 0.0)
         self.loop.timers.set(self._ticker, now + _TICK_S)
-
-
-def _is_awaited(reply: int) -> bool:
-    """False where the worker gave the request up while its order waited here: it has closed its
-    end, or has asked for the end of the program."""
-    try:
-        messages.hear(reply, len(TERMINATE))
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    return False
-
-
-def _tell(reply: int, fields: Iterable[bytes]) -> None:
-    try:
-        messages.tell(reply, fields)
-    except OSError:
-        pass  # the worker does not want to know
-
-
-def _refuse(order: Waiting, refusal: NotStarted) -> None:
-    _tell(order.reply, encode_fate(refusal))
-    order.drop()
 
 
 def run_spawner(assignment: Assignment) -> None:
@@ -400,9 +331,9 @@ def run_spawner(assignment: Assignment) -> None:
             keep=made.descriptors if made is not None else (),
         )
         if policy.processes is not None and by_user:
-            _limit_processes(policy.processes)
+            limit_processes(policy.processes)
         adopt_orphans()
-        sandbox = None if policy.sandbox is None else _make_sandbox(policy.sandbox)
+        sandbox = None if policy.sandbox is None else make_sandbox(policy.sandbox)
         through = None if sandbox is None else sandbox.start
         spawner = Spawner(assignment, policy, orders, through, made)
     except Exception as error:
@@ -410,25 +341,3 @@ def run_spawner(assignment: Assignment) -> None:
     channel.say(Word.READY)
     spawner.loop.run()
     spawner.close()
-
-
-def _make_sandbox(wanted: settings.Sandbox) -> Sandbox:
-    """Raises OperationError where the kernel lacks something, or a path is missing."""
-    confinement = Confinement(
-        read=tuple(map(str, wanted.read)),
-        write=tuple(map(str, wanted.write)),
-        network=wanted.network,
-        best_effort=wanted.best_effort,
-    )
-    sandbox = Sandbox(confinement)
-    if sandbox.lacking:
-        log.warning("sandbox: the kernel cannot restrict %s", ", ".join(sandbox.lacking))
-    return sandbox
-
-
-def _limit_processes(most: int) -> None:
-    """Of this user, by what is inherited: the kernel refuses the fork that would be one too many
-    (setrlimit(2), RLIMIT_NPROC)."""
-    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))

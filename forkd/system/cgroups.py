@@ -90,10 +90,13 @@ def count_pids(base: Path) -> None:
 
 def sweep(base: Path) -> None:
     """Remove the cgroups of spawners that are gone, and end what runs in them. What programs have
-    left behind in good order stays."""
+    left behind in good order stays.
+
+    To be called before this process makes any: those with its pid are of an earlier one.
+    """
     for entry in _directories(base):
         pid = entry.name.removeprefix(PREFIX)
-        if entry.name.startswith(PREFIX) and pid.isdecimal() and not _exists(int(pid)):
+        if entry.name.startswith(PREFIX) and pid.isdecimal() and not _is_other(int(pid)):
             for cgroup in _directories(entry):
                 if not _is_removed(cgroup) and cgroup.name != KEPT:
                     _kill(cgroup)  # and the next sweep removes it
@@ -122,7 +125,10 @@ def _kill(cgroup: Path) -> None:
         pass
 
 
-def _exists(pid: int) -> bool:
+def _is_other(pid: int) -> bool:
+    """Whether there is such a process, and it is not this one."""
+    if pid == os.getpid():
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -63,6 +63,20 @@ def hear(fd: int, size: int) -> list[bytes] | None:
     return data.split(b"\0") if data else None
 
 
+def copies_of(descriptors: Iterable[int]) -> list[int]:
+    """Copies, for what is to be sent later than the caller keeps its own. Raises OSError, and then
+    leaves nothing open."""
+    copies: list[int] = []
+    try:
+        for descriptor in descriptors:
+            copies.append(os.dup(descriptor))  # noqa: PERF401 what was made must be known at a fault
+    except OSError:
+        for copy in copies:
+            os.close(copy)
+        raise
+    return copies
+
+
 def tell_senders(sock: socket.socket) -> None:
     """Have the kernel say with each message that comes by sock who has sent it."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)

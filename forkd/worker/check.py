@@ -5,33 +5,25 @@ from __future__ import annotations
 import os
 
 from forkd.child import reason_of
+from forkd.config.policy import cgi_routes
 from forkd.config.settings import Settings
 from forkd.figures.counting import Figures
 from forkd.handlers.applications import import_applications
 from forkd.handlers.asking import Listener
 from forkd.handlers.factory import Services, build_router
 from forkd.handlers.open_files import OpenFiles
-from forkd.handlers.programs import Program, Running, Watcher
+from forkd.handlers.programs import NoLauncher
 from forkd.loop.crew import Crew
 from forkd.loop.loop import Loop
+from forkd.spawner.imposing import confinement_of
+from forkd.system import landlock
+from forkd.system.confinement import refusal, shortcomings_here
 from forkd.system.credentials import Identity, assume
 from forkd.worker.template import import_for_sharing
 
 
-class _NoLauncher:
-    """Handlers need one to be built; nothing is asked of it."""
-
-    def launch(
-        self,
-        program: Program,  # noqa: ARG002 what every launcher is given
-        descriptors: tuple[int, int, int],  # noqa: ARG002
-        watcher: Watcher,  # noqa: ARG002
-    ) -> Running:
-        raise AssertionError("a check starts no programs")
-
-
 class _NoMaster:
-    """The same."""
+    """Handlers need one to be built; nothing is asked of it."""
 
     def ask(self, listener: Listener) -> None:  # noqa: ARG002
         raise AssertionError("a check asks nothing")
@@ -51,7 +43,7 @@ def check_as_worker(settings: Settings, identity: Identity | None) -> list[str]:
         loop = Loop()
         files, crew = OpenFiles(loop.timers), Crew(loop, settings.workers.threads)
         services = Services(
-            lambda _route: _NoLauncher(),
+            lambda _route: NoLauncher(),
             os.environ,
             files,
             crew,
@@ -63,6 +55,18 @@ def check_as_worker(settings: Settings, identity: Identity | None) -> list[str]:
         share = settings.workers.preload
         applications = (import_for_sharing if share else import_applications)(settings, _silent)
         build_router(settings, applications, services)
+        return _sandboxes_that_cannot_be(settings)
     except Exception as error:
         return [reason_of(error)]
-    return []
+
+
+def _sandboxes_that_cannot_be(settings: Settings) -> list[str]:
+    """Spawners would refuse to start on this kernel."""
+    reasons = []
+    for number, pattern, route in cgi_routes(settings):
+        if route.sandbox is None or route.sandbox.best_effort:
+            continue
+        if words := shortcomings_here(confinement_of(route.sandbox)):
+            reason = refusal(words, landlock.abi(), os.uname().release)
+            reasons.append(f"sites.{number}.routes.{pattern}.{reason}")
+    return reasons

@@ -236,12 +236,31 @@ def test_of_counted_programs_no_more_is_put_aside_than_one_may_have(make: Make) 
     world.mover.work()
     world.put(world.made.kept, 4001)
     world.put(taken, 4711, 4712)
+    kept = world.made.kept.path / "cgroup.procs"
     world.cgroups.release(taken, killed=False)
     world.loop.pass_time(1)
-    assert not world.mover.jobs
+    world.mover.work()
+    assert written(kept) == "4001\n"
     world.put(taken, 4711)
     world.loop.pass_time(1)
-    assert world.mover.jobs
+    world.mover.work()
+    assert written(kept).startswith("4711")
+
+
+def test_of_programs_that_end_at_once_no_more_is_put_aside_either(make: Make) -> None:
+    world = make(number=4, most=1)
+    for pid in (4711, 4712):
+        taken = world.cgroups.take()
+        world.mover.work()
+        world.put(taken, pid)
+        world.cgroups.release(taken, killed=False)
+    world.loop.pass_time(0.4)
+    kept = world.made.kept.path / "cgroup.procs"
+    assert len(world.mover.jobs) == 2
+    world.mover.jobs.pop(0)[0]()
+    assert written(kept) == "4711"
+    world.mover.jobs.pop(0)[0]()
+    assert written(kept) == "4711"
 
 
 def test_a_move_that_fails_is_tried_again(

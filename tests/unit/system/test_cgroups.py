@@ -124,7 +124,7 @@ def test_this_process_settles_in_the_leaf_and_does_so_once(tmp_path: Path) -> No
 def test_only_the_cgroups_of_spawners_that_are_gone_are_removed(tmp_path: Path) -> None:
     gone = os.posix_spawn("/bin/true", ["true"], {})
     os.waitpid(gone, 0)
-    live, dead = tmp_path / f"cgi-{os.getpid()}", tmp_path / f"cgi-{gone}"
+    live, dead = tmp_path / f"cgi-{os.getppid()}", tmp_path / f"cgi-{gone}"
     for directory in (live / "0", dead / "0", dead / "1", dead / "left", tmp_path / "cgi-x"):
         directory.mkdir(parents=True)
     # Somebody is in these: they cannot be removed.
@@ -140,3 +140,12 @@ def test_only_the_cgroups_of_spawners_that_are_gone_are_removed(tmp_path: Path) 
         (busy / "cgroup.kill").unlink()
     cgroups.sweep(tmp_path)
     assert not dead.exists()
+
+
+def test_who_makes_cgroups_anew_takes_none_over_from_one_of_the_same_number(tmp_path: Path) -> None:
+    """The spawner before it that had its pid: nobody else can be meant."""
+    stray = tmp_path / f"cgi-{os.getpid()}" / "0"
+    stray.mkdir(parents=True)
+    (stray / "cgroup.kill").touch()
+    cgroups.sweep(tmp_path)
+    assert (stray / "cgroup.kill").read_text() == "1"
