@@ -86,3 +86,4 @@ class Input:
         for end in (self._sink, self._spool):
             if end is not None:
                 end.close()
+        self._sink = self._spool = None

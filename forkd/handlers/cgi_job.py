@@ -78,9 +78,7 @@ class CgiJob:
         )
         self._log = ScriptLog(log, self._script, exchange.request.id)
         directories = self._settings.x_sendfile
-        self._answer = output_of(
-            self._script, directories, self._request, self._log.warning, self._finish_if_complete
-        )
+        self._answer = output_of(self._script, directories, self._request, self._log.warning)
         head = exchange.request.head
         try:
             if (ready := self._stdin.open(self._loop, head, self._input_taken)) is not None:
@@ -166,7 +164,7 @@ class CgiJob:
                 self._progress()
             return
         try:
-            elsewhere = self._answer.put(exchange, data)
+            elsewhere = self._answer.put(exchange, data, self._finish_if_complete)
         except ProtocolError as error:
             self._fail(error.status, error.reason)
             self._end_program()

@@ -24,6 +24,7 @@ _KEPT_BACK = 16384
 _RAW = "nph-"
 """Names of scripts that write a whole response begin so (RFC 3875 section 5)."""
 
+Begun = Callable[[], None]
 Elsewhere = Callable[[Exchange], None]
 """Answers in the program's place. The job has no more to do with the exchange by then."""
 
@@ -34,8 +35,11 @@ class Output(Protocol):
     has_head: bool
     """The header has been read: the request cannot fail for want of it any more."""
 
-    def put(self, exchange: Exchange, data: bytes) -> Elsewhere | None:
-        """Take what the program wrote, and send what of it can be sent."""
+    def put(self, exchange: Exchange, data: bytes, begun: Begun) -> Elsewhere | None:
+        """Take what the program wrote, and send what of it can be sent.
+
+        begun: is told of an answer that is kept back for a moment, when it has begun after all.
+        """
 
     def check_end(self) -> None:
         """The output has ended, after its header: raise where the answer cannot be whole."""
@@ -52,13 +56,11 @@ def output_of(
     directories: tuple[Path, ...],
     request: Request,
     warn: Callable[[str], None],
-    begun: Callable[[], None],
 ) -> Output:
-    """For what script writes. directories: those below which X-Sendfile may name a file. begun: is
-    told of an answer that was kept back for a moment and now has begun."""
+    """For what script writes. directories: those below which X-Sendfile may name a file."""
     if os.path.basename(script).startswith(_RAW):
         return RawOutput(request, warn)
-    return ParsedOutput(script, tuple(map(os.fsencode, directories)), request, warn, begun)
+    return ParsedOutput(script, tuple(map(os.fsencode, directories)), request, warn)
 
 
 class ParsedOutput:
@@ -70,10 +72,8 @@ class ParsedOutput:
         directories: tuple[bytes, ...],
         request: Request,
         warn: Callable[[str], None],
-        begun: Callable[[], None],
     ) -> None:
         self.has_head = False
-        self._begun = begun
         self._script = script
         self._directories = directories
         self._request = request
@@ -86,7 +86,7 @@ class ParsedOutput:
         and the answer is one packet with a known length."""
         self._body = b""
 
-    def put(self, exchange: Exchange, data: bytes) -> Elsewhere | None:
+    def put(self, exchange: Exchange, data: bytes, begun: Begun) -> Elsewhere | None:
         if not self.has_head:
             head = self._parser.feed(data)
             if head is None:
@@ -98,14 +98,14 @@ class ParsedOutput:
                 return self._file(head, head.send_file)
             data = self._parser.rest
             if head.send_file is None:
-                self._keep_back(exchange, head)
+                self._keep_back(exchange, head, begun)
             else:
                 self._held = head
         if self._held is not None:
             if not data and self._request.head.method != "HEAD":
                 return None
             self._warn("X-Sendfile is dropped, since the route has no x_sendfile")
-            self._keep_back(exchange, self._held)
+            self._keep_back(exchange, self._held, begun)
             self._held = None
         if self._answer is None:
             exchange.write(data)
@@ -115,14 +115,14 @@ class ParsedOutput:
             self._begin(exchange)
         return None
 
-    def _keep_back(self, exchange: Exchange, head: CgiHead) -> None:
+    def _keep_back(self, exchange: Exchange, head: CgiHead, begun: Begun) -> None:
         self._answer = head
-        exchange.loop.call_shortly(partial(self._begin_late, exchange))
+        exchange.loop.call_shortly(partial(self._begin_late, exchange, begun))
 
-    def _begin_late(self, exchange: Exchange) -> None:
+    def _begin_late(self, exchange: Exchange, begun: Begun) -> None:
         if self._answer is not None:
             self._begin(exchange)
-            self._begun()
+            begun()
 
     def _begin(self, exchange: Exchange, length: int | None = None) -> None:
         """Let go of what was kept back, if it was not let go of before."""
@@ -167,7 +167,7 @@ class RawOutput:
         self._warn = warn
         self._response = RawResponse(request.head.method, request.head.version)
 
-    def put(self, exchange: Exchange, data: bytes) -> Elsewhere | None:
+    def put(self, exchange: Exchange, data: bytes, begun: Begun) -> Elsewhere | None:  # noqa: ARG002 nothing is kept back here
         response = self._response
         try:
             body = response.feed(data)

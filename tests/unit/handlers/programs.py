@@ -47,6 +47,9 @@ class FakeProgram:
         assert self._watcher is not None, "the program was not ordered"
         return self._watcher
 
+    def forget_watcher(self) -> None:
+        self._watcher = None
+
     def look(self) -> None:
         """What becomes of it is told by the test."""
 
@@ -199,6 +202,11 @@ class Scene:
                 case _:
                     self.program.watcher.ended(OK)
             self.loop.settle()
+
+    def let_go(self) -> None:
+        """Hold the job no longer."""
+        self.program.forget_watcher()
+        del self.job
 
     def assert_over(self) -> None:
         """Nothing is left: no descriptor is watched, the program was let go of, once."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -68,6 +70,30 @@ def test_input_that_moves_does_not_lengthen_the_wait_for_a_header(loop: SteppedL
     assert scene.exchange.calls[-1] == "fail 502"
     scene.end(Ended(15, 0.0, 0))
     scene.assert_over()
+
+
+@pytest.mark.parametrize("headers", [(), ("Content-Length: 5",), ("Transfer-Encoding: chunked",)])
+@pytest.mark.parametrize("output", [HEAD + b"x", b"", b"X-Sendfile: /x\n" + HEAD])
+def test_a_job_that_is_over_needs_no_collector(
+    loop: SteppedLoop, headers: tuple[str, ...], output: bytes
+) -> None:
+    """Or the memory of some thousand requests waits for it, and then all clients do."""
+    gc.collect()
+    gc.disable()
+    try:
+        scene = Scene(loop, *headers).start()
+        if headers:
+            scene.job.body(b"12345")
+            scene.job.body_ended()
+        scene.program.say(output)
+        scene.do(["out", "err"])
+        scene.end()
+        scene.assert_over()
+        job = weakref.ref(scene.job)
+        scene.let_go()
+        assert job() is None
+    finally:
+        gc.enable()
 
 
 def test_a_redirect_with_a_body_unread_does_not_leave_the_program_waiting(
