@@ -22,9 +22,10 @@ class Input:
 
     def open(
         self, loop: Loop, head: Head, progressed: Callable[[], None]
-    ) -> tuple[int, int | None] | None:
-        """The descriptor that is to be the program's stdin, which is the caller's from then on, and
-        the size in bytes; None where both are known at the end of the body only.
+    ) -> tuple[int | None, int | None] | None:
+        """The descriptor that is to be the program's stdin, which is the caller's from then on
+        (None: there is nothing to read), and the size in bytes; None where both are known at the
+        end of the body only.
 
         progressed: called when the program has taken something that had to wait. Raises OSError.
         """
@@ -36,8 +37,7 @@ class Input:
             read_end, write_end = os.pipe2(os.O_CLOEXEC)
             self._sink = Sink(loop, write_end, progressed)
             return read_end, head.content_length
-        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        return null, head.content_length if head.has_length else None
+        return None, head.content_length if head.has_length else None
 
     @property
     def queued(self) -> int:

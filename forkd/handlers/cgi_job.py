@@ -43,6 +43,10 @@ class _Life(Enum):
     """Others of its group may still hold its output."""
 
 
+# Looked at many times for each request, and slow to look up in the enumeration.
+_NONE, _ORDERED, _RUNNING, _TERMINATED, _ENDED = _Life
+
+
 class CgiJob:
     """Runs one program for one exchange. `order` builds it once the size of the body is known."""
 
@@ -62,10 +66,12 @@ class CgiJob:
         self.fate = Fate()
         self._exchange: Exchange | None = None
         """None once it is over; what is left then is to see the program off."""
-        self._life = _Life.NONE
+        self._life = _NONE
         self._running: Running | None = None
         self._stdin = Input()
         self._streams = Streams()
+        self._lasts = False
+        """Most programs do not: their time is not looked at."""
 
     # What the exchange says.
 
@@ -117,7 +123,7 @@ class CgiJob:
         self._leave_exchange(cut=self._settings.on_disconnect == "finish")
         self._look()
         if self._settings.on_disconnect == "kill" or self._running is None:
-            if self._life in (_Life.ORDERED, _Life.RUNNING):
+            if self._life in (_ORDERED, _RUNNING):
                 self._log.info("the client has gone: terminated")
             self._end_program()
             return
@@ -127,18 +133,24 @@ class CgiJob:
     # What becomes of the program.
 
     def started(self, pid: int) -> None:
-        if self._life is _Life.ORDERED:
-            self._life = _Life.RUNNING
+        if self._life is _ORDERED:
+            self._life = _RUNNING
         self._log.pid = self.fate.pid = pid
 
+    def lasts(self) -> None:
+        self._lasts = True
+        if self._life is not _TERMINATED:
+            self._progress()
+        self._streams.watch_errors()
+
     def not_started(self, status: int, reason: str) -> None:
-        self._life = _Life.ENDED
+        self._life = _ENDED
         self._fail(status, reason)
         self._release()
 
     def ended(self, end: Ended | None) -> None:
-        was_terminated = self._life is _Life.TERMINATED
-        self._life = _Life.ENDED
+        was_terminated = self._life is _TERMINATED
+        self._life = _ENDED
         self.fate.settle(end)
         self._log.ended(self.fate, as_wanted=was_terminated)
         if end is None:
@@ -191,7 +203,7 @@ class CgiJob:
         exchange = self._exchange
         if self._answer.has_head and exchange is not None:
             self._end_answer(exchange)
-        if self._life is _Life.ENDED:
+        if self._life is _ENDED:
             self._conclude()
         elif not self._answer.has_head and exchange is not None:
             self._patience.limit(_END_GRACE_S)
@@ -232,18 +244,18 @@ class CgiJob:
 
     # Both sides.
 
-    def _launch(self, stdin: int, size: int | None) -> None:
+    def _launch(self, stdin: int | None, size: int | None) -> None:
         """Order the program. Raises OSError. Our copies of its ends are closed in any case."""
-        ends = [stdin]
+        ends = [] if stdin is None else [stdin]
         try:
-            ends += self._streams.open(
+            stdout, stderr = self._streams.open(
                 self._loop, (self._output, self._output_ended), (self._said, self._log.end)
             )
+            ends += (stdout, stderr)
             program = self._order(size)
             self._recorder.ordered(program)
-            stdin, stdout, stderr = ends
             self._running = self._launcher.launch(program, (stdin, stdout, stderr), self)
-            self._life = _Life.ORDERED
+            self._life = _ORDERED
         finally:
             for end in ends:
                 os.close(end)
@@ -251,7 +263,7 @@ class CgiJob:
 
     def _progress(self) -> None:
         """Something was done: the time in which the program is waited for begins anew."""
-        if self._running is None:
+        if not self._lasts or self._running is None:
             return
         if self._exchange is not None and self._streams.output_closed and not self._answer.has_head:
             return  # its end is awaited, and nothing else
@@ -268,14 +280,14 @@ class CgiJob:
         if self._running is None:
             return  # it has just ended
         patience = f"no progress for {self._settings.timeout:g} s: terminated"
-        if self._life is _Life.ENDED:
+        if self._life is _ENDED:
             patience = f"it has ended, but what it has started holds its output, {patience}"
         exchange = self._exchange
         if exchange is None or exchange.complete:
             if exchange is not None:
                 self._finish(exchange)
             self._log.warning(f"ran on after the answer, {patience}")
-        elif self._life is _Life.ORDERED:
+        elif self._life is _ORDERED:
             self._fail(503, f"waited {self._settings.timeout:g} s to be started")
         elif not self._answer.has_head and self._streams.output_closed:
             self._fail(502, "the program closed its output without a header, and runs on")
@@ -292,7 +304,7 @@ class CgiJob:
 
     def _cannot_start(self, error: OSError) -> None:
         """The machine lacks something: descriptors, disk, memory."""
-        self._life = _Life.ENDED
+        self._life = _ENDED
         self._fail(*order_failure(error, self._script))
         self._release()
 
@@ -325,13 +337,13 @@ class CgiJob:
         self._look()
         # An order is taken back, unless the program may have begun to read a part of its body: then
         # it has to be seen to its end.
-        ordered = self._life is _Life.ORDERED and not self._stdin.is_open
+        ordered = self._life is _ORDERED and not self._stdin.is_open
         if self._running is not None and not ordered:
             self._running.terminate()
-        if ordered or self._life in (_Life.NONE, _Life.ENDED):
+        if ordered or self._life in (_NONE, _ENDED):
             self._release()
             return
-        self._life = _Life.TERMINATED
+        self._life = _TERMINATED
         self._stdin.drop()
         self._streams.close_output()
 

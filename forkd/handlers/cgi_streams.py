@@ -16,8 +16,11 @@ Ended = Callable[[], None]
 
 
 class Streams:
-    """Two pipes, read as soon as there is something. Before `open`, and after their end, there is
-    nothing in them."""
+    """Two pipes. Output is read as it comes; what is said on stderr with the program's end, or as
+    it comes once the program lasts (`watch_errors`): for most programs that is a wake-up saved.
+
+    Before `open`, and after their end, there is nothing in them.
+    """
 
     __slots__ = ("_stderr", "_stdout")
 
@@ -25,7 +28,9 @@ class Streams:
         self._stdout: Source | None = None
         self._stderr: Source | None = None
 
-    def open(self, loop: Loop, output: tuple[Data, Ended], errors: tuple[Data, Ended]) -> list[int]:
+    def open(
+        self, loop: Loop, output: tuple[Data, Ended], errors: tuple[Data, Ended]
+    ) -> tuple[int, int]:
         """The ends that are to be the program's stdout and stderr, which are the caller's.
 
         output, errors: what is called with what comes, and at the end. Raises OSError, and then
@@ -38,12 +43,13 @@ class Streams:
             self._stdout = Source(loop, mine, *output)
             mine, end = os.pipe2(os.O_CLOEXEC)
             theirs.append(end)
-            self._stderr = Source(loop, mine, *errors, _STDERR_AT_ONCE)
+            self._stderr = Source(loop, mine, *errors, _STDERR_AT_ONCE, watched=False)
         except OSError:
             for end in theirs:
                 os.close(end)
             raise
-        return theirs
+        stdout, stderr = theirs
+        return stdout, stderr
 
     @property
     def output_closed(self) -> bool:
@@ -52,6 +58,11 @@ class Streams:
     @property
     def output_paused(self) -> bool:
         return self._stdout is not None and self._stdout.paused
+
+    def watch_errors(self) -> None:
+        """Raises OSError."""
+        if self._stderr is not None:
+            self._stderr.watch()
 
     def pause_output(self) -> None:
         if self._stdout is not None:

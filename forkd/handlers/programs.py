@@ -38,6 +38,10 @@ class Watcher(Protocol):
         status: what the client is answered. reason: for the log.
         """
 
+    def lasts(self) -> None:
+        """It is not over after a moment (0.05 to 0.3 s), as most are: what would not have been
+        worth it for those is to be done now. Called once, also where it has not started yet."""
+
     def ended(self, end: Ended | None) -> None:
         """It is gone; None where whoever started it is gone as well and its end is not known."""
 
@@ -62,13 +66,16 @@ class Running(Protocol):
         """Hear no more of it. If it still runs, or has not started yet, it is ended."""
 
 
+Standard = tuple[int | None, int, int]
+"""Stdin, stdout, stderr."""
+
+
 class Launcher(Protocol):
     """Starts programs without blocking."""
 
-    def launch(
-        self, program: Program, descriptors: tuple[int, int, int], watcher: Watcher
-    ) -> Running:
-        """Start program with descriptors as its stdin, stdout and stderr.
+    def launch(self, program: Program, descriptors: Standard, watcher: Watcher) -> Running:
+        """Start program with descriptors as its stdin, stdout and stderr. stdin None: there is
+        nothing to read.
 
         The descriptors stay the caller's, who closes them after the call. Raises OSError where the
         order cannot even be given.
@@ -81,7 +88,7 @@ class NoLauncher:
     def launch(
         self,
         program: Program,  # noqa: ARG002 what every launcher is given
-        descriptors: tuple[int, int, int],  # noqa: ARG002
+        descriptors: Standard,  # noqa: ARG002
         watcher: Watcher,  # noqa: ARG002
     ) -> Running:
         raise AssertionError("nothing is started here")

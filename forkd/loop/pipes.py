@@ -19,6 +19,7 @@ class Source:
 
     Takes the descriptor over, also where it raises OSError because that cannot be watched.
     `read_size` bytes are read in one turn at most: less for what costs more than passing it on.
+    `watched`: it is read as it comes; else from `watch` on, and by `read_rest` before that.
     """
 
     def __init__(
@@ -28,16 +29,20 @@ class Source:
         data: Callable[[bytes], None],
         ended: Callable[[], None],
         read_size: int = _READ_SIZE,
+        *,
+        watched: bool = True,
     ) -> None:
         self._loop = loop
         self._data = data
         self._ended = ended
         self._read_size = read_size
         self.paused = False
+        self._watched = False
         self.fd = fd
         try:
             os.set_blocking(fd, False)
-            loop.watch(fd, self._on_event)
+            if watched:
+                self.watch()
         except OSError:
             os.close(fd)
             raise
@@ -46,20 +51,28 @@ class Source:
     def closed(self) -> bool:
         return self.fd < 0
 
+    def watch(self) -> None:
+        """Read it as it comes. Raises OSError."""
+        if not self._watched and self.fd >= 0:
+            self._loop.watch(self.fd, self._on_event)
+            self._watched = True
+
     def pause(self) -> None:
         # Not watched at all: the end of a pipe is reported even to those who ask for nothing.
         if not self.paused and self.fd >= 0:
             self.paused = True
+            self._watched = False
             self._loop.forget(self.fd)
 
     def resume(self) -> None:
         if self.paused and self.fd >= 0:
             self.paused = False
-            self._loop.watch(self.fd, self._on_event)
+            self.watch()
 
     def close(self) -> None:
         if self.fd >= 0:
-            if not self.paused:
+            if self._watched:
+                self._watched = False
                 self._loop.forget_closing(self.fd)  # nobody else has this end of the pipe
             self.paused = False
             os.close(self.fd)
@@ -76,8 +89,11 @@ class Source:
             if self.fd < 0 or self.paused or not self._read():
                 return
 
-    def _on_event(self, _mask: int) -> None:
-        self._read()
+    def _on_event(self, mask: int) -> None:
+        if mask & select.EPOLLHUP:
+            self.read_rest()  # nobody writes any more: the end comes at once
+        else:
+            self._read()
 
     def _read(self) -> bool:
         try:

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable
 
 from forkd.loop.loop import Loop
 
+_SIGNALS = {number.value: number for number in signal.Signals}
+"""To look one up by its number is slow in the enumeration."""
+
 
 class Signals:
     """Delivers the signals listened to, in order of arrival, as calls of `received`."""
@@ -37,7 +40,7 @@ class Signals:
         except BlockingIOError:
             return
         for number in numbers:
-            self._received(signal.Signals(number))
+            self._received(_SIGNALS[number])
 
 
 def reset_signals(ignore: Iterable[signal.Signals] = ()) -> None:

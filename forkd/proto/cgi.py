@@ -8,8 +8,9 @@ programs and processes, bodies, and the output of nph- scripts, which is a respo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from forkd import __version__
 from forkd.errors import ProtocolError
@@ -39,7 +40,8 @@ _CREDENTIALS = frozenset({b"authorization", b"proxy-authorization"})
 _PASSABLE_NAME = re.compile(rb"[a-z0-9-]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen: that doubles what it costs to make one, and one is made for each request.
+@dataclass(slots=True, kw_only=True)
 class Meta:
     """What the variables of one request are made of. Empty or None means that there is none.
 
@@ -108,22 +110,37 @@ def environment(meta: Meta) -> dict[bytes, bytes]:
 
 
 def _add_headers(variables: dict[bytes, bytes], meta: Meta) -> None:
-    withheld = _WITHHELD if meta.pass_authorization else _WITHHELD | _CREDENTIALS
+    withheld: Set[bytes] = frozenset() if meta.pass_authorization else _CREDENTIALS
     for name, value in meta.headers:
         if name == b"connection":
             named = {option.strip(b" \t").lower() for option in value.split(b",")}
             # The Host is nobody's hop: naming it must not take it away (RFC 9110 section 7.6.1).
-            withheld |= named - {b"host"}
+            # Nor the type, or a body would be taken for what it is not.
+            withheld = withheld | named - {b"host", b"content-type"}
     for name, value in meta.headers:
-        if name == b"content-type":
-            variables.setdefault(b"CONTENT_TYPE", value)
-        elif name not in withheld and _PASSABLE_NAME.fullmatch(name):
-            variable = b"HTTP_" + name.upper().replace(b"-", b"_")
-            if variable in variables:
-                separator = b"; " if name == b"cookie" else b", "
-                variables[variable] += separator + value
-            else:
-                variables[variable] = value
+        variable = _known_variable(name) if len(name) <= _USUAL_NAME else _variable(name)
+        if variable is None or name in withheld:
+            continue
+        if variable not in variables:
+            variables[variable] = value
+        elif variable != b"CONTENT_TYPE":
+            separator = b"; " if name == b"cookie" else b", "
+            variables[variable] += separator + value
+
+
+def _variable(name: bytes) -> bytes | None:
+    """The variable of a header, by its name in lower case; None where it has none."""
+    if name == b"content-type":
+        return b"CONTENT_TYPE"
+    if name in _WITHHELD or not _PASSABLE_NAME.fullmatch(name):
+        return None
+    return b"HTTP_" + name.upper().replace(b"-", b"_")
+
+
+_known_variable = lru_cache(maxsize=512)(_variable)
+"""Browsers send ten names or more, always the same."""
+_USUAL_NAME = 64
+"""Bytes. Longer names are not kept: a client could fill the memory with them."""
 
 
 def _encode(text: str) -> bytes:

@@ -9,7 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 
-from forkd.handlers.programs import Ended, Program, Watcher
+from forkd.handlers.programs import Ended, Program, Standard, Watcher
 from forkd.loop.loop import WRITABLE, Loop
 from forkd.loop.timers import Timer
 from forkd.spawner.orders import (
@@ -22,14 +22,14 @@ from forkd.spawner.orders import (
     hangs_up,
 )
 from forkd.spawner.replies import Pair, Replies
+from forkd.spawner.young import Young
 from forkd.system import messages
 
 log = logging.getLogger("forkd.cgi")
 
 _RETRY_S = 0.05
-_WATCH_AFTER_S = 0.05
 _KEEP_S = 5.0
-"""How often it is looked whether anything is under way for which sockets are kept."""
+"""So long without a program, sockets are kept for the next one."""
 _FATE_SIZE = 8192
 """A reason with a path in it is the longest that is told."""
 
@@ -45,12 +45,14 @@ class SpawnerClient:
         """Orders that the spawners have no room for, in order, with descriptors of their own."""
         self._watching = False
         self._replies = Replies()
-        self._young: list[Order] = []
+        self._young: Young[Order] = Young(loop, _guarded_lasts)
         """Orders that nobody is woken for yet: most programs are over before it is worth that."""
-        self._age_timer = Timer(self._on_age)
+        self._idle_timer = Timer(self._on_idle)
         self._ending: list[Order] = []
         """Programs whose output has ended, so that their end is near."""
         loop.at_rest(self._look_at_ending)
+        self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        """The stdin of all programs that have nothing to read."""
         self._retry = Timer(lambda _now: self._send_waiting())
         self._orders_open: set[Order] = set()
 
@@ -64,32 +66,23 @@ class SpawnerClient:
         """Programs under way, without those that wait for a spawner."""
         return len(self._orders_open) - len(self._waiting)
 
-    def launch(
-        self, program: Program, descriptors: tuple[int, int, int], watcher: Watcher
-    ) -> Order:
+    def launch(self, program: Program, descriptors: Standard, watcher: Watcher) -> Order:
         order = Order(self, self._loop, self._replies.take(), watcher)
         self._orders_open.add(order)
-        handed = (order.theirs, *descriptors)
+        stdin, stdout, stderr = descriptors
+        handed = (order.theirs, self._null if stdin is None else stdin, stdout, stderr)
         try:
             if self._waiting or not self._send(program, handed):
                 self._waiting[order] = (program, messages.copies_of(handed))
         except OSError:
             order.close()
             raise
-        if not self._young:
-            self._loop.timers.set(self._age_timer, self._loop.now + _WATCH_AFTER_S)
-        self._young.append(order)
+        self._young.add(order)
         return order
 
-    def _on_age(self, _now: float) -> None:
-        young, self._young = self._young, []
-        for order in young:
-            _guarded(order.await_end)
-        if self._replies.has_free:
-            if not self._orders_open:
-                self._replies.close()
-            elif not self._young:
-                self._loop.timers.set(self._age_timer, self._loop.now + _KEEP_S)
+    def _on_idle(self, _now: float) -> None:
+        if not self._orders_open:
+            self._replies.close()
 
     def _send(self, program: Program, descriptors: Sequence[int]) -> bool:
         """False where the spawners are behind: `_send_waiting` is called when to try again."""
@@ -163,8 +156,10 @@ class SpawnerClient:
         if pair is not None:
             self._replies.give_back(pair)
         self.withdraw(order)
+        self._young.discard(order)
         self._orders_open.discard(order)
         if not self._orders_open:
+            self._loop.timers.set(self._idle_timer, self._loop.now + _KEEP_S)
             self._became_idle()
 
 
@@ -194,6 +189,11 @@ class Order:
         """Whether its end is still to be told, and nobody is woken for that."""
         return self._ours >= 0 and not self._told_end and not self._watched
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the watcher still wants to hear of it."""
+        return self._ours >= 0
+
     def terminate(self) -> None:
         if self._client.withdraw(self):
             self._told_end = True
@@ -210,6 +210,12 @@ class Order:
     def await_end(self) -> None:
         if self._ours >= 0:
             self._listen()
+
+    def grown(self) -> None:
+        """It is worth to be woken for."""
+        self.await_end()
+        if self.is_open:
+            self._watcher.lasts()
 
     def expect_end(self) -> None:
         if self.is_awaited:
@@ -291,6 +297,10 @@ class Order:
         # Once the program has been reaped its number may be that of another group.
         if self._pid and not self._told_end:
             self._client.kill_group(self._pid)
+
+
+def _guarded_lasts(order: Order) -> None:
+    _guarded(order.grown)
 
 
 def _guarded(call: Callable[[], None]) -> None:

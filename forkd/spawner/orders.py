@@ -37,8 +37,8 @@ def decode_order(fields: Sequence[bytes]) -> Program:
     split = int(count)
     return Program(
         argv=tuple(rest[:split]),
-        # A list goes through faster than a generator, and this is the work of each program.
-        environ={name: value for name, _, value in [one.partition(b"=") for one in rest[split:]]},
+        # The fastest of many ways, and this is done for each program.
+        environ=dict([one.split(b"=", 1) for one in rest[split:]]),
         directory=directory,
         limits=tuple(_limit(one) for one in limits.split()),
     )

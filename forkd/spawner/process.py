@@ -42,13 +42,13 @@ from forkd.spawner.orders import (
 )
 from forkd.spawner.starting import Start, start_program, unreadable, why_not
 from forkd.spawner.task import Group, Task, kill_group, strangers
+from forkd.spawner.young import Young
 from forkd.system import messages
 from forkd.system.process import adopt_orphans
 
 log = logging.getLogger("forkd.spawner")
 
 _TICK_S = 1.0
-_LISTEN_AFTER_S = 0.05
 _NO_ROOM = NotStarted(503, "the spawner has as many descriptors open as it may")
 
 
@@ -72,10 +72,7 @@ class Spawner:
         self._tasks: dict[int, Task] = {}
         self._replaced: set[Task] = set()
         """Those whose number belongs to a later program."""
-        self._young: list[Task] = []
-        """Programs whose worker is not listened to yet."""
         self._census = Census()
-        self._age_timer = Timer(self._listen_to_workers)
         self._running = 0
         """Programs that have not been reaped."""
         self._line = Line(policy.max_queued)
@@ -83,6 +80,9 @@ class Spawner:
         self._is_watching = False
         self._started = 0
         self.loop = Loop()
+        self._young: Young[Task] = Young(self.loop, self._listen)
+        """Most programs are over before somebody could want them ended: of the others a worker is
+        heard from then on, and what it has said by then."""
         signals = Signals(self.loop, self._on_signal)
         signals.listen((signal.SIGCHLD, signal.SIGQUIT))
         # A TERM for everybody (pkill forkd, or a service manager's) must not end the programs whose
@@ -217,17 +217,8 @@ class Spawner:
         task = Task(self.loop, reply, pid, mark, self._strangers, self._drop_when_over, cgroup)
         self._tasks[pid] = task
         tell(reply, encode_fate(Started(pid)))
-        if not self._young:
-            self.loop.timers.set(self._age_timer, self.loop.now + _LISTEN_AFTER_S)
-        self._young.append(task)
+        self._young.add(task)
         self._watch_orders()
-
-    def _listen_to_workers(self, _now: float) -> None:
-        """Most programs are over before somebody could want them ended: of the others a worker is
-        heard from here on, and what it has said by now."""
-        young, self._young = self._young, []
-        for task in young:
-            self._listen(task)
 
     def _listen(self, task: Task) -> None:
         if task.reply >= 0 and not self.loop.watches(task.reply):
@@ -276,16 +267,15 @@ class Spawner:
 
     def _on_end(self, task: Task, end: Ended) -> None:
         """Its own process is over; others that it has started may live."""
-        task.was_reaped()
+        # What it leaves behind is adopted, so it would be a child of this process that is none of
+        # the programs. But what a thread has started is that thread's child for a moment.
+        was_alone = self._through is None and self._census.counts(self._running)
+        task.was_reaped(was_alone=was_alone)
         if task.reply >= 0:
             listens = self.loop.watches(task.reply)
-            is_alone = (
-                # A program that a thread has started is that thread's child for a moment.
-                (task.is_alone and not listens and self._through is None)
-                and self._census.counts(self._running)
-            )
-            tell(task.reply, encode_end(end, is_alone=is_alone and task.cgroup is None))
-            if is_alone and task.cgroup is None:
+            hangs_up = was_alone and not listens and task.cgroup is None
+            tell(task.reply, encode_end(end, is_alone=hangs_up))
+            if hangs_up:
                 self._hang_up(task)
                 self._drop_when_over(task)
             elif not listens:
@@ -302,6 +292,7 @@ class Spawner:
             self._replaced.remove(task)
         else:
             return
+        self._young.discard(task)
         if self._cgroups is not None and task.cgroup is not None:
             self._cgroups.release(task.cgroup, killed=task.group is Group.GONE)
         self._leave_when_done()

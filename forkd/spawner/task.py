@@ -77,11 +77,6 @@ class Task(Timed):
         self.kill_at = NEVER
 
     @property
-    def is_alone(self) -> bool:
-        """Its group is empty. Others that have left it may be there."""
-        return self._is_empty
-
-    @property
     def over(self) -> bool:
         """Nothing is left to end, and nobody left who could ask for it. What was left behind in
         good order may stay."""
@@ -115,10 +110,11 @@ class Task(Timed):
         """Its group is empty, or its number would be in use. What has left the group may live."""
         self._is_empty = True
 
-    def was_reaped(self) -> None:
-        """The program's own process is over. Others of its group may not be."""
+    def was_reaped(self, *, was_alone: bool) -> None:
+        """The program's own process is over. Others of its group may not be; was_alone: nobody is
+        left of it."""
         self.reaped = True
-        self._is_empty = not kill_group(self.pid, 0)
+        self._is_empty = was_alone or not kill_group(self.pid, 0)
         if self.group is Group.TERMINATED and self._is_gone(self._signal(0)):
             self.gone()
         else:

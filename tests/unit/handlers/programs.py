@@ -9,7 +9,7 @@ from pathlib import Path
 from forkd.config.settings import CgiRoute
 from forkd.handlers.base import Headers, Request, Response
 from forkd.handlers.cgi_job import CgiJob
-from forkd.handlers.programs import Ended, Program, Running, Watcher
+from forkd.handlers.programs import Ended, Program, Running, Standard, Watcher
 from forkd.handlers.recording import Recorder
 from forkd.loop.stream import FileRange
 from tests.unit.handlers.requests import request
@@ -30,14 +30,15 @@ class FakeProgram:
         self.calls: list[str] = []
         self._watcher: Watcher | None = None
 
-    def launch(
-        self, program: Program, descriptors: tuple[int, int, int], watcher: Watcher
-    ) -> Running:
+    def launch(self, program: Program, descriptors: Standard, watcher: Watcher) -> Running:
         if self.refusal is not None:
             raise self.refusal
         assert self.ordered is None, "one request, one program"
         self.ordered = program
-        self.ends = {number: os.dup(end) for number, end in enumerate(descriptors)}
+        self.ends = {
+            number: os.open(os.devnull, os.O_RDONLY) if end is None else os.dup(end)
+            for number, end in enumerate(descriptors)
+        }
         os.set_blocking(self.ends[1], False)
         self._watcher = watcher
         return self
@@ -180,10 +181,12 @@ class Scene:
         self.size = size
         return Program((b"/srv/x.cgi",), {}, b"/srv")
 
-    def start(self, pid: int = 4711) -> Scene:
+    def start(self, pid: int = 4711, *, lasts: bool = True) -> Scene:
         self.job.start(self.exchange)
         if pid and self.program.ordered is not None:
             self.program.watcher.started(pid)
+        if lasts and self.program.ends:
+            self.program.watcher.lasts()
         self.loop.settle()
         return self
 

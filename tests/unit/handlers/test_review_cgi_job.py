@@ -72,6 +72,47 @@ def test_input_that_moves_does_not_lengthen_the_wait_for_a_header(loop: SteppedL
     scene.assert_over()
 
 
+def test_a_program_that_does_not_last_costs_no_timer_and_its_stderr_is_read_at_its_end(
+    loop: SteppedLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = Scene(loop).start(lasts=False)
+    assert len(loop.watched) == 1, "its output, and nothing else"
+    assert loop.timers.next_due == float("inf")
+    scene.program.complain(b"a word\n")
+    loop.settle()
+    assert caplog.messages == []
+    scene.program.say(HEAD)
+    scene.do(["out", "err", "end"])
+    assert any("cgi stderr: a word" in line for line in caplog.messages)
+    scene.assert_over()
+
+
+def test_of_a_program_that_lasts_stderr_is_read_as_it_comes_and_its_time_runs(
+    loop: SteppedLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = Scene(loop).start(lasts=False)
+    scene.program.complain(b"a word\n")
+    scene.program.watcher.lasts()
+    loop.settle()
+    assert any("cgi stderr: a word" in line for line in caplog.messages)
+    loop.pass_time(11)
+    assert scene.exchange.calls == ["fail 504"]
+    scene.end(Ended(15, 0.0, 0))
+    scene.assert_over()
+
+
+def test_a_program_that_is_ended_before_it_lasts_is_not_timed_afterwards(
+    loop: SteppedLoop,
+) -> None:
+    scene = Scene(loop).start(lasts=False)
+    scene.job.disconnected()
+    scene.program.watcher.lasts()
+    loop.pass_time(30)
+    assert scene.program.calls == ["terminate"]
+    scene.end(Ended(15, 0.0, 0))
+    scene.assert_over()
+
+
 @pytest.mark.parametrize("headers", [(), ("Content-Length: 5",), ("Transfer-Encoding: chunked",)])
 @pytest.mark.parametrize("output", [HEAD + b"x", b"", b"X-Sendfile: /x\n" + HEAD])
 def test_a_job_that_is_over_needs_no_collector(

@@ -91,6 +91,25 @@ def test_the_rest_is_read_up_to_a_pause(loop: SteppedLoop, pipe: Pipe) -> None:
     assert reading.ends == 1
 
 
+def test_what_is_not_watched_is_read_only_when_that_is_asked_for(
+    loop: SteppedLoop, pipe: Pipe
+) -> None:
+    got: list[bytes] = []
+    source = Source(loop, pipe[0], got.append, lambda: got.append(b"end"), watched=False)
+    os.write(pipe[1], b"a")
+    loop.settle()
+    assert got == []
+    assert loop.watched == set()
+    source.read_rest()
+    assert got == [b"a"]
+    source.watch()
+    source.watch()
+    os.write(pipe[1], b"b")
+    os.close(pipe[1])
+    loop.settle()
+    assert got == [b"a", b"b", b"end"]
+
+
 def test_reading_the_rest_ends_also_where_somebody_goes_on_writing(
     loop: SteppedLoop, pipe: Pipe
 ) -> None:

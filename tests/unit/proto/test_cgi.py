@@ -116,6 +116,9 @@ def test_a_variable_is_there_where_it_has_a_meaning(
             {b"HTTP_X_END": b"2"},
         ),
         ([(b"connection", b"host"), (b"host", b"a")], {b"HTTP_HOST": b"a"}),
+        ([(b"connection", b"Content-Type"), (b"content-type", b"a/b")], {b"CONTENT_TYPE": b"a/b"}),
+        ([(b"content-type", b"a/b"), (b"content-type", b"c/d")], {b"CONTENT_TYPE": b"a/b"}),
+        ([(b"x-" + b"y" * 100, b"1")], {b"HTTP_X_" + b"Y" * 100: b"1"}),
         ([(b"authorization", b"Basic x"), (b"proxy-authorization", b"Basic y")], {}),
     ],
 )

@@ -30,6 +30,9 @@ class Listening:
     def not_started(self, status: int, reason: str) -> None:
         self.told.append((status, reason))
 
+    def lasts(self) -> None:
+        self.told.append("lasts")
+
     def ended(self, end: Ended | None) -> None:
         self.told.append(end)
 
