@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import setproctitle
 
 from forkd.child import Kind
+from forkd.config.exposed import exposed_programs
 from forkd.config.policy import policies
 from forkd.config.settings import Settings
 from forkd.errors import ConfigError, ForkdError
@@ -122,7 +123,8 @@ def check(file: str, reading: Reading) -> int:
         print(f"{file}: {reason}", file=sys.stderr)
     if reasons:
         return 1
-    for note in notes(delegated(), settings, policies(settings)):
+    of_cgroups = notes(delegated(), settings, policies(settings))
+    for note in (*of_cgroups, *exposed_programs(settings)):
         print(f"{file}: {note}", file=sys.stderr)
     print(f"{file}: ok")
     return 0

@@ -13,7 +13,7 @@ from typing import Final
 from forkd.errors import OperationError
 from forkd.loop.loop import Loop
 from forkd.loop.stream import Stream
-from forkd.system.sockets import answers, listen_unix
+from forkd.system.sockets import answers, listen_unix, peer_pid
 
 log = logging.getLogger("forkd.master")
 
@@ -33,15 +33,23 @@ class ControlServer:
     """Listens on the control socket and calls the command that a client names."""
 
     def __init__(
-        self, loop: Loop, path: Path, commands: Mapping[str, Command], *, replaces: bool = False
+        self,
+        loop: Loop,
+        path: Path,
+        commands: Mapping[str, Command],
+        welcomes: Callable[[int], bool],
+        *,
+        replaces: bool = False,
     ) -> None:
-        """replaces: another forkd that answers there is going to be replaced (`take_over`).
+        """welcomes: whether the process with a pid (0: not known) may give commands. replaces:
+        another forkd that answers there is going to be replaced (`take_over`).
 
         Raises OperationError, also where another forkd answers there.
         """
         self._loop = loop
         self._path = path
         self._commands = commands
+        self._welcomes = welcomes
         self._sessions: set[_Session] = set()
         if not replaces and answers(str(path)):
             raise OperationError(
@@ -89,7 +97,15 @@ class ControlServer:
         except OSError:
             return
         sock.setblocking(False)
-        self._sessions.add(_Session(self._loop, sock, self._commands, self._sessions.discard))
+        commands, pid = self._commands, peer_pid(sock)
+        if not self._welcomes(pid):
+            log.warning("control socket: refused to pid %d, of a program in a sandbox", pid)
+            commands = dict.fromkeys(commands, _refuse)
+        self._sessions.add(_Session(self._loop, sock, commands, self._sessions.discard))
+
+
+def _refuse(_request: dict[str, object], reply: Reply) -> None:
+    reply({"ok": False, "reasons": ["programs in a sandbox may not give commands"]})
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from forkd.channel import Channel
 from forkd.child import Assignment, Kind, Pool
 from forkd.config.address import Address
+from forkd.config.exposed import exposed_programs
 from forkd.config.policy import RouteKey, SpawnPolicy, cgi_routes, policies
 from forkd.config.settings import Settings
 from forkd.errors import OperationError
@@ -18,6 +20,8 @@ from forkd.master import counting
 from forkd.scoreboard import Slot
 from forkd.system import cgroups, messages
 from forkd.system.credentials import Identity, current_user, resolve
+
+log = logging.getLogger("forkd.master")
 
 WORKERS = Pool(Kind.WORKER)
 TEMPLATES = Pool(Kind.TEMPLATE)
@@ -57,6 +61,8 @@ class Generation:
 
         Raises OperationError where a user does not exist any more, or cannot be become.
         """
+        for line in exposed_programs(settings):
+            log.warning("%s", line)
         identity = None
         if settings.user is not None and os.geteuid() == 0:
             identity = resolve(settings.user, settings.group)

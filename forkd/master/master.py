@@ -19,6 +19,7 @@ from forkd.loop.loop import Loop
 from forkd.loop.signals import Signals
 from forkd.master import counting, status
 from forkd.master.answers import Answers
+from forkd.master.askers import Askers
 from forkd.master.commands import commands
 from forkd.master.consequences import Consequences
 from forkd.master.control import ControlServer, Reply
@@ -110,6 +111,7 @@ class Master:
             stranger_died=lambda pid, status: upgrades.reaped(pid, status),
             answer=answers.about,
         )
+        self._askers = Askers(supervisor.children.values)
         self._stacks = Stacks(loop, supervisor)
         self._questions = Questions(loop, load, inquirers, succession)
         self._outage = outage = Outage(
@@ -141,7 +143,9 @@ class Master:
     def _open(self, settings: Settings, *, replaces: bool) -> ControlServer:
         """What may fail at the start: log files, the control socket, the first generation."""
         self._logs.open(settings)
-        control = ControlServer(self._loop, settings.control, commands(self), replaces=replaces)
+        control = ControlServer(
+            self._loop, settings.control, commands(self), self._askers.welcomes, replaces=replaces
+        )
         try:
             self._reloader.open(settings, [])
         except ForkdError:
@@ -183,6 +187,7 @@ class Master:
         self._loop.call_soon(self._steps.take)
 
     def _assign(self, number: int, pool: Pool, slot: Slot, channel: Channel) -> Assignment:
+        self._askers.started(pool)
         generation = self._succession[number]
         listeners = self._listeners.chosen(generation.settings.listen)
         return generation.assignment(pool, slot, channel, listeners, self._logs.files)

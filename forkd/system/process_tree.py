@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+_TRIES = 5
+
 
 def children(pid: int) -> list[int]:
     """The children of a process; none where it is gone or the kernel does not tell."""
@@ -40,3 +42,43 @@ def has_in_environment(pid: int, variable: bytes) -> bool:
             return variable in file.read().split(b"\0")
     except OSError:
         return False
+
+
+def branch_of(pid: int, root: int) -> int | None:
+    """The child of root that pid is, or descends from; None where pid is not below root.
+
+    Raises ProcessLookupError where there is no such process any more.
+    """
+    seen: list[int] = []
+    for _ in range(_TRIES):
+        before, seen = seen, []
+        one = pid
+        while one > 1:
+            seen.append(one)
+            try:
+                parent = _parent(one)
+            except OSError:
+                break  # it is gone, and its children have another parent; or it is hidden
+            if parent == root:
+                return one
+            one = parent
+        else:
+            return None
+        if one == pid:
+            _check_there(pid)
+        if seen == before:
+            return None  # another user's, that is hidden (proc(5), hidepid): nothing below us is
+    return None
+
+
+def _check_there(pid: int) -> None:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        pass
+
+
+def _parent(pid: int) -> int:
+    """Raises OSError."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[1])

@@ -10,6 +10,9 @@ import struct
 
 from forkd.errors import OperationError
 
+_CREDENTIALS = struct.Struct("=3i")
+"""Pid, user and group (struct ucred, unix(7))."""
+
 _BACKLOG = 4096
 """Asked of the kernel, which cuts it to net.core.somaxconn."""
 
@@ -178,3 +181,12 @@ def seconds_since_data(sock: socket.socket) -> float:
     """
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECV.size)
     return int(_LAST_DATA_RECV.unpack(info)[0]) / 1000
+
+
+def peer_pid(sock: socket.socket) -> int:
+    """Who connected to a Unix socket; 0 where that is in a PID namespace that is not seen from here
+    (unix(7), SO_PEERCRED). It may be gone by now."""
+    pid, _, _ = _CREDENTIALS.unpack(
+        sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
+    return int(pid)

@@ -55,6 +55,27 @@ def connect(address):
         sock.connect(tuple(address) if family == socket.AF_INET else address)
 
 
+def command(path, name, orphaned=False):
+    """What forkd answers to a command on its control socket; orphaned: to one who has lost its
+    parent."""
+    if orphaned:
+        read_end, write_end = os.pipe()
+        if os.fork() == 0:
+            parent = os.getpid()
+            if os.fork() == 0:
+                while os.getppid() == parent:
+                    time.sleep(0.01)
+                os.write(write_end, json.dumps(command(path, name)).encode())
+            os._exit(0)
+        os.close(write_end)
+        os.wait()
+        return json.loads(os.read(read_end, 65536))
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(path)
+        sock.sendall(json.dumps({"command": name}).encode() + b"\n")
+        return json.loads(sock.makefile().readline()).get("reasons", "obeyed")
+
+
 def send(address):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.sendto(b"x", tuple(address))

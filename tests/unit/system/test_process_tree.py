@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 
-from forkd.system.process_tree import children, descendants, has_in_environment
+import pytest
+
+from forkd.system.process_tree import branch_of, children, descendants, has_in_environment
 
 FAMILY = """
 import os, sys, time
@@ -36,6 +38,18 @@ def test_children_and_what_is_below_them_are_found() -> None:
         assert descendants(process.pid) == [child, grandchild]
         assert has_in_environment(grandchild, b"MARK=a=b")
         assert not has_in_environment(grandchild, b"MARK=a")
+        assert branch_of(process.pid, os.getpid()) == process.pid
+        assert branch_of(grandchild, os.getpid()) == process.pid
+        assert branch_of(grandchild, child) == grandchild
+        assert branch_of(child, grandchild) is None
+        assert branch_of(os.getpid(), os.getpid()) is None
         process.communicate("", timeout=20)
     assert descendants(process.pid) == []
     assert not has_in_environment(process.pid, b"MARK=a=b")
+
+
+def test_of_who_is_gone_no_branch_is_known() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    with pytest.raises(ProcessLookupError):
+        branch_of(process.pid, os.getpid())
