@@ -49,6 +49,9 @@ class Answer:
     size: int
     """Bytes of the body that the client took."""
     duration_ms: float
+    queue_ms: float | None = None
+    """How long its connection had waited to be accepted, where that was looked at and it is the
+    first request of it."""
 
 
 Value = str | int | float | None
@@ -89,7 +92,7 @@ _FIELDS: Mapping[str, _Tell] = MappingProxyType(
         "status": lambda answer: answer.status,
         "bytes": lambda answer: answer.size,
         "duration_ms": lambda answer: round(answer.duration_ms, 3),
-        "queue_ms": _unknown,
+        "queue_ms": lambda answer: answer.queue_ms,
         "route": lambda answer: answer.route,
         "referer": _header(b"referer"),
         "user_agent": _header(b"user-agent"),
@@ -115,6 +118,8 @@ class Json:
 
     tells_end = True
     """Also of how a request's program ended, so it is worth a wait."""
+    tells_queue = True
+    """Also of how long a connection had waited, so it is worth a look."""
 
     def __init__(self, worker: int) -> None:
         """worker: the number of its slot."""
@@ -138,7 +143,9 @@ class Template:
         """text: as config/access_template.py has it."""
         self._worker = worker
         self._pieces = [(before.encode(), name) for before, name in split_template(text)]
-        self.tells_end = any(name in _END for _, name in self._pieces)
+        names = [name for _, name in self._pieces]
+        self.tells_end = any(name in _END for name in names)
+        self.tells_queue = "queue_ms" in names
 
     def line(self, answer: Answer, run: Run | None) -> bytes:
         """run: None where no program was run."""

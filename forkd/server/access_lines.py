@@ -31,6 +31,11 @@ class AccessLines:
         self._format = format_
         self._waiting: dict[Fate, tuple[Answer, Timer]] = {}
 
+    @property
+    def tells_queue(self) -> bool:
+        """Whether it is of use to know how long connections have waited."""
+        return self._format.tells_queue
+
     def tell(
         self,
         client: bytes,
@@ -41,8 +46,12 @@ class AccessLines:
         took_s: float,
         log_time: bytes,
         fate: Fate | None,
+        queued_s: float | None,
     ) -> None:
-        """Write a line, now or soon. No request: no handler was asked. fate: of its program."""
+        """Write a line, now or soon. No request: no handler was asked. fate: of its program.
+
+        queued_s: how long the connection had waited, for its first request.
+        """
         answer = Answer(
             time.time(),
             log_time,
@@ -54,6 +63,7 @@ class AccessLines:
             status,
             size,
             took_s * 1000,
+            None if queued_s is None else queued_s * 1000,
         )
         if fate is None or fate.is_known or not self._format.tells_end:
             self._write(answer, fate)

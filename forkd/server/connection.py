@@ -41,6 +41,7 @@ class Connection(Stream):
         "_linger_until",
         "_log_beginning",
         "_peer",
+        "_queued_s",
         "_served",
         "_server",
         "_serving",
@@ -56,7 +57,10 @@ class Connection(Stream):
 
     may_be_shared = False  # a worker never forks
 
-    def __init__(self, server: Server, sock: socket.socket, peer: Peer) -> None:
+    def __init__(
+        self, server: Server, sock: socket.socket, peer: Peer, queued_s: float | None = None
+    ) -> None:
+        """queued_s: how long it had waited to be accepted, where that was looked at."""
         super().__init__(server.loop, sock)
         self._server = server
         self._peer = peer
@@ -90,6 +94,8 @@ class Connection(Stream):
         """As the last handler was given it. Only where the access log wants to know."""
         self._fate: Fate | None = None
         """Of the last program that was run for it. Likewise."""
+        self._queued_s = queued_s
+        """None as soon as it has been told."""
         server.connections.add(self)
         server.tally.connections += 1
         server.loop.timers.set(self, server.loop.now + server.limits.header_timeout)
@@ -146,7 +152,8 @@ class Connection(Stream):
             request, self.request = self.request, None
             fate, self._fate = self._fate, None
             log_time = self._server.clock.log_time
-            lines.tell(self._client, head, request, status, length, took, log_time, fate)
+            queued, self._queued_s = self._queued_s, None
+            lines.tell(self._client, head, request, status, length, took, log_time, fate, queued)
 
     def _record_unlogged(self) -> None:
         """The answer has been taken, or the rest of it never will be."""

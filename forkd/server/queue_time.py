@@ -28,8 +28,14 @@ class QueueTime:
         if now < self._next_look:
             return
         self._next_look = now + _EVERY_S
-        try:
-            waited = seconds_since_data(sock)
-        except OSError:
-            return  # gone already
-        self._figures.note_wait(waited)
+        if (waited := waited_s(sock)) is not None:
+            self._figures.note_wait(waited)
+
+
+def waited_s(sock: socket.socket) -> float | None:
+    """Seconds for which a connection that has just been accepted had waited, in whole milliseconds;
+    None where it is gone already."""
+    try:
+        return seconds_since_data(sock)
+    except OSError:
+        return None

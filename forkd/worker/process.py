@@ -32,7 +32,7 @@ from forkd.server.context import Server
 from forkd.server.datagrams import Datagrams
 from forkd.server.http import HttpConnection
 from forkd.server.listener import Accepted, Listener
-from forkd.server.queue_time import QueueTime
+from forkd.server.queue_time import QueueTime, waited_s
 from forkd.spawner.client import SpawnerClient
 from forkd.system.process import raise_descriptor_limit
 from forkd.worker.protocols import Protocols
@@ -169,6 +169,8 @@ class Worker:
         own = listener.getsockname()
         is_unix = listener.family == socket.AF_UNIX
         is_wildcard = not is_unix and own[0] in ("0.0.0.0", "::")
+        lines = self._server.lines
+        tells_queue = not is_unix and lines is not None and lines.tells_queue
 
         def accept(sock: socket.socket, address: object) -> None:
             here = sock.getsockname() if is_wildcard else own
@@ -178,7 +180,7 @@ class Worker:
                 # A dual-stack socket that systemd opened shows IPv4 clients in IPv6 clothes.
                 client = address[0].removeprefix("::ffff:")
                 peer = Peer(client, address[1], here[0].removeprefix("::ffff:"), here[1], "http")
-            HttpConnection(self._server, sock, peer)
+            HttpConnection(self._server, sock, peer, waited_s(sock) if tells_queue else None)
 
         return accept
 

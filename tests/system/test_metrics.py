@@ -18,6 +18,7 @@ import requests
 from tests.system.applications import Client
 from tests.system.daemon import REPOSITORY, Daemon, environment, eventually, run_forkd, started
 from tests.system.sites import ROUTES, held_script, make_site
+from tests.system.stalled import accepted_late
 from tests.system.tools import need_module
 
 APPLICATION = """\
@@ -255,18 +256,8 @@ def test_workers_that_renew_themselves_lose_no_count(site: Path) -> None:
 
 def test_a_connection_that_waited_to_be_accepted_is_counted_with_its_time(site: Path) -> None:
     with started(site, METRICS, workers="{count: 1}") as daemon:
-        (worker,) = daemon.workers()
-        port = daemon.port
-        os.kill(worker["pid"], signal.SIGSTOP)
-        stat = Path(f"/proc/{worker['pid']}/stat")
-        eventually(lambda: ") T " in stat.read_text(), "the worker stands still")
-        with socket.create_connection(("127.0.0.1", port)) as sock:
-            try:
-                sock.sendall(b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-                sent = time.monotonic()
-                eventually(lambda: time.monotonic() >= sent + 0.6, "some time has passed")
-            finally:
-                os.kill(worker["pid"], signal.SIGCONT)
+        asked = b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        with accepted_late(daemon, asked, seconds=0.6) as sock:
             assert sock.recv(12) == b"HTTP/1.1 200"
         found = count_to(daemon, 1)
         name = "forkd_queue_time_seconds"

@@ -27,7 +27,9 @@ def head(*headers: str, target: str = "/x?y=1") -> Head:
 
 def answer(asked: Head | None, route: str | None = "/x") -> Answer:
     log_time = b"20/Nov/2026:14:05:31 +0100"
-    return Answer(1_700_000_000.25, log_time, "192.0.2.9", asked, "ab12", route, 200, 5, 1.23456)
+    return Answer(
+        1_700_000_000.25, log_time, "192.0.2.9", asked, "ab12", route, 200, 5, 1.23456, 12.0
+    )
 
 
 def told(asked: Head | None, run: Run | None = None) -> dict[str, object]:
@@ -55,7 +57,7 @@ def test_the_keys_of_json_are_those_that_were_promised() -> None:
         "status": 200,
         "bytes": 5,
         "duration_ms": 1.235,
-        "queue_ms": None,
+        "queue_ms": 12.0,
         "route": "/x",
         "worker": 3,
         "referer": "http://a/",
@@ -96,7 +98,7 @@ def test_a_client_cannot_break_a_line_of_json() -> None:
             None,
             "[20/Nov/2026:14:05:31 +0100] ab12 /x w3",
         ),
-        ("%{user} %{tls} %{queue_ms} %{referer}", None, "- - - -"),
+        ("%{user} %{tls} %{queue_ms} %{referer}", None, "- - 12.0 -"),
         ("100%% %%{status} %{status}", None, "100% %{status} 200"),
         ("ü %{status}", None, "ü 200"),
         ("%{cgi_pid} %{cgi_exit} %{cgi_cpu} %{cgi_memory}", None, "- - - -"),
@@ -126,6 +128,13 @@ def test_what_a_client_sends_cannot_forge_a_line_of_a_template() -> None:
 )
 def test_only_a_template_with_figures_of_an_end_is_worth_a_wait(template: str, tells: bool) -> None:
     assert Template(template, 0).tells_end is tells
+
+
+@pytest.mark.parametrize(("template", "tells"), [("%{cgi_pid}", False), ("a %{queue_ms}", True)])
+def test_only_a_template_with_the_time_in_the_queue_is_worth_a_look_at_it(
+    template: str, tells: bool
+) -> None:
+    assert Template(template, 0).tells_queue is tells
 
 
 def test_a_format_of_the_configuration_has_its_style() -> None:
