@@ -132,7 +132,7 @@ class Cgi:
     def _started(self, path: bytes, environ: Mapping[bytes, bytes]) -> Program:
         interpreter = self._interpreter(os.fsdecode(path))
         argv = (path,) if interpreter is None else (interpreter, path)
-        return Program(argv, environ, os.path.dirname(path) or b"/", self._limits)
+        return Program(argv, environ, path.rpartition(b"/")[0] or b"/", self._limits)
 
 
 def _host_name(authority: bytes) -> str:

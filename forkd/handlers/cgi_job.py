@@ -72,6 +72,7 @@ class CgiJob:
         self._streams = Streams()
         self._lasts = False
         """Most programs do not: their time is not looked at."""
+        self._patience: Patience | None = None
 
     # What the exchange says.
 
@@ -79,9 +80,6 @@ class CgiJob:
         self._exchange = exchange
         self._request = exchange.request
         self._loop = exchange.loop
-        self._patience = Patience(
-            self._loop, self._settings.timeout, self._on_slow, self._on_timeout
-        )
         self._log = ScriptLog(log, self._script, exchange.request.id)
         directories = self._settings.x_sendfile
         self._answer = output_of(self._script, directories, self._request, self._log.warning)
@@ -206,7 +204,7 @@ class CgiJob:
         if self._life is _ENDED:
             self._conclude()
         elif not self._answer.has_head and exchange is not None:
-            self._patience.limit(_END_GRACE_S)
+            self._waiting().limit(_END_GRACE_S)
         else:
             self._progress()
 
@@ -269,7 +267,14 @@ class CgiJob:
             return  # its end is awaited, and nothing else
         held_back = self._stdin.idle or self._streams.output_paused
         # Held back by the client, whose own deadline runs: this time is not the program's.
-        self._patience.renew(held_back)
+        self._waiting().renew(held_back)
+
+    def _waiting(self) -> Patience:
+        if self._patience is None:
+            self._patience = Patience(
+                self._loop, self._settings.timeout, self._on_slow, self._on_timeout
+            )
+        return self._patience
 
     def _on_slow(self) -> None:
         doing = at_work(self._request, self._log.pid, self._loop.now)
@@ -333,7 +338,8 @@ class CgiJob:
 
     def _end_program(self) -> None:
         """It is wanted no more. Its end is still awaited, unless it never began or has come."""
-        self._patience.end()
+        if self._patience is not None:
+            self._patience.end()
         self._look()
         # An order is taken back, unless the program may have begun to read a part of its body: then
         # it has to be seen to its end.
@@ -354,7 +360,8 @@ class CgiJob:
 
     def _release(self) -> None:
         """Nothing is left to come."""
-        self._patience.forget()
+        if self._patience is not None:
+            self._patience.forget()
         self._streams.read_rest_of_errors()
         self._log.end()
         self._stdin.close()

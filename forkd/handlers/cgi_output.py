@@ -58,7 +58,7 @@ def output_of(
     warn: Callable[[str], None],
 ) -> Output:
     """For what script writes. directories: those below which X-Sendfile may name a file."""
-    if os.path.basename(script).startswith(_RAW):
+    if script.rpartition("/")[2].startswith(_RAW):
         return RawOutput(request, warn)
     return ParsedOutput(script, tuple(map(os.fsencode, directories)), request, warn)
 

@@ -22,10 +22,16 @@ class ScriptLog:
 
     def __init__(self, log: logging.Logger, script: str, request_id: str) -> None:
         self._log = log
-        self._tail = f"id={request_id} script={one_line(script)}"
+        self._script = script
+        self._id = request_id
         self._partial = b""
         self._last = b""
         self.pid = 0
+
+    @property
+    def _tail(self) -> str:
+        # Most programs have nothing said of them.
+        return f"id={self._id} script={one_line(self._script)}"
 
     def feed(self, data: bytes) -> None:
         self._last = (self._last + data)[-_KEPT:]
