@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from forkd.errors import OperationError
 from forkd.loop.loop import Loop
+from forkd.loop.timers import Timer
 from forkd.master.control import Reply
 from forkd.master.course import STOPPING, Course, Mode
 from forkd.master.listeners import Listeners
@@ -15,6 +16,9 @@ from forkd.master.service import ServiceManager
 from forkd.master.succession import Succession
 from forkd.master.supervisor import Supervisor
 from forkd.master.upgrade import Upgrades
+
+_MOMENT_S = 0.5
+"""Much more than a worker needs to write, or a spawner to kill its programs."""
 
 
 class Ending:
@@ -43,6 +47,7 @@ class Ending:
         self._manager = manager
         self._soon = soon
         self._replies: list[Reply] = []
+        self._is_hurried = False
         self._replaced = False
         """Another master serves on the same listeners."""
         self.failure: OperationError | None = None
@@ -64,15 +69,16 @@ class Ending:
             reply({"ok": True})
         self._loop.stop()
 
-    def begin(self, replies: list[Reply]) -> None:
-        """Drain everybody, then leave; those who wait are told when nobody is left."""
+    def begin(self, replies: list[Reply], doing: str = "Draining") -> None:
+        """Drain everybody, then leave; those who wait are told when nobody is left. doing: for the
+        service manager."""
         self._replies += replies
         if self._course.stopping:
             return
         self._course.enter(Mode.STOPPING)
         self._reloader.refuse_all(STOPPING)
         self._upgrades.give_up(STOPPING)
-        self._manager.stopping("Draining")
+        self._manager.stopping(doing)
         self._succession.retire_all()
         self._soon()
 
@@ -89,9 +95,16 @@ class Ending:
         self.begin([])
 
     def at_once(self) -> None:
-        """Leave without asking anybody."""
-        self._course.enter(Mode.STOPPING)
-        self._upgrades.give_up(STOPPING)
-        self._manager.stopping("Stopping at once")
+        """Leave without waiting for what is under way. Children have a moment to write what is
+        still to be written (lines of the access log), unless this is asked for again."""
+        if self._is_hurried:
+            self._kill()
+            return
+        self._is_hurried = True
+        self.begin([], "Stopping at once")
+        self._supervisor.quit_all()
+        self._loop.timers.set(Timer(lambda _now: self._kill()), self._loop.now + _MOMENT_S)
+
+    def _kill(self) -> None:
         self._supervisor.kill_all()
         self._loop.stop()

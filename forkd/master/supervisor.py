@@ -130,8 +130,13 @@ class Supervisor:
     def _is_unborn(self, slot: int) -> bool:
         return slot in self.children and self.children[slot].pid is None
 
+    def quit_all(self) -> None:
+        """Have everybody leave at once, each by itself."""
+        for child in self.children.values():
+            self._signal(child.pid, signal.SIGQUIT)
+
     def kill_all(self) -> None:
-        """Stop at once: nobody is asked."""
+        """Whoever is left. A spawner ends its programs first."""
         for child in self.children.values():
             self._signal(
                 child.pid,

@@ -46,6 +46,27 @@ def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
         eventually(lambda: not is_running(held.pid), "the program is gone", 2)
 
 
+def test_what_was_answered_is_in_the_access_log_also_after_a_stop_at_once(tmp_path: Path) -> None:
+    make_site(tmp_path)
+    with started(tmp_path, ROUTES) as daemon, requests.Session() as session:
+        for _ in range(20):
+            assert session.get(f"{daemon.url}/small.txt").ok
+        daemon.send_signal(signal.SIGQUIT)
+        assert daemon.process.wait(10) == 0
+        assert daemon.access_log.count("GET /small.txt") == 20
+
+
+def test_a_worker_that_stands_still_does_not_hold_up_a_stop_at_once(tmp_path: Path) -> None:
+    make_site(tmp_path)
+    with started(tmp_path, ROUTES) as daemon:
+        family = descendants(daemon.pid)
+        for pid in pids(daemon):
+            os.kill(pid, signal.SIGSTOP)
+        daemon.send_signal(signal.SIGQUIT)
+        assert daemon.process.wait(3) == 0
+        eventually(lambda: not any(map(is_running, family)), "all children are gone", 2)
+
+
 def test_ttin_and_ttou_change_the_number_of_workers_until_the_next_reload(tmp_path: Path) -> None:
     make_site(tmp_path)
     with started(tmp_path, ROUTES, workers="{count: 2}") as daemon:
