@@ -185,7 +185,10 @@ class Rerun:
         except BlockingIOError:
             return
         except ConnectionError:
-            message = None
+            # The spawner has hung up with a word of ours unread. It is said once, and before what
+            # the spawner had told (unix(7)).
+            self._hear()
+            return
         if message is None:
             self._heard = False
             return

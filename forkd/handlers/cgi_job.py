@@ -150,6 +150,7 @@ class CgiJob:
         was_terminated = self._life is _TERMINATED
         self._life = _ENDED
         self.fate.settle(end)
+        self._streams.read_rest_of_errors()  # why comes before how
         self._log.ended(self.fate, as_wanted=was_terminated)
         if end is None:
             # Before any output is read: the program was killed with its spawner, and the end of its

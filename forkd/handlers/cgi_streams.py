@@ -60,9 +60,11 @@ class Streams:
         return self._stdout is not None and self._stdout.paused
 
     def watch_errors(self) -> None:
-        """Raises OSError."""
         if self._stderr is not None:
-            self._stderr.watch()
+            try:
+                self._stderr.watch()
+            except OSError:
+                pass  # it is read with the program's end
 
     def pause_output(self) -> None:
         if self._stdout is not None:

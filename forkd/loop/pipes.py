@@ -18,7 +18,8 @@ class Source:
     """Reads a descriptor and gives what comes to `data`; at its end, or a fault, calls `ended`.
 
     Takes the descriptor over, also where it raises OSError because that cannot be watched.
-    `read_size` bytes are read in one turn at most: less for what costs more than passing it on.
+    `read_size` bytes are read in one turn at most, but what is left at the end at once: less for
+    what costs more than passing it on.
     `watched`: it is read as it comes; else from `watch` on, and by `read_rest` before that.
     """
 

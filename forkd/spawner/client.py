@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 
+from forkd.handlers.cgi_failures import order_failure
 from forkd.handlers.programs import Ended, Program, Standard, Watcher
 from forkd.loop.loop import WRITABLE, Loop
 from forkd.loop.timers import Timer
@@ -45,14 +46,12 @@ class SpawnerClient:
         """Orders that the spawners have no room for, in order, with descriptors of their own."""
         self._watching = False
         self._replies = Replies()
-        self._young: Young[Order] = Young(loop, _guarded_lasts)
+        self._young: Young[Order] = Young(loop, lambda order: order.grown())
         """Orders that nobody is woken for yet: most programs are over before it is worth that."""
         self._idle_timer = Timer(self._on_idle)
         self._ending: list[Order] = []
         """Programs whose output has ended, so that their end is near."""
         loop.at_rest(self._look_at_ending)
-        self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        """The stdin of all programs that have nothing to read."""
         self._retry = Timer(lambda _now: self._send_waiting())
         self._orders_open: set[Order] = set()
 
@@ -69,8 +68,7 @@ class SpawnerClient:
     def launch(self, program: Program, descriptors: Standard, watcher: Watcher) -> Order:
         order = Order(self, self._loop, self._replies.take(), watcher)
         self._orders_open.add(order)
-        stdin, stdout, stderr = descriptors
-        handed = (order.theirs, self._null if stdin is None else stdin, stdout, stderr)
+        handed = [order.theirs, *[one for one in descriptors if one is not None]]
         try:
             if self._waiting or not self._send(program, handed):
                 self._waiting[order] = (program, messages.copies_of(handed))
@@ -108,8 +106,10 @@ class SpawnerClient:
                 if not self._send(program, descriptors):
                     return
             except OSError as error:
-                log.error("a program cannot be ordered: %s", error.strerror)
-            self.withdraw(order)
+                self.withdraw(order)
+                order.not_sent(error, program)
+            else:
+                self.withdraw(order)
         self._watch(False)
 
     def withdraw(self, order: Order) -> bool:
@@ -211,6 +211,11 @@ class Order:
         if self._ours >= 0:
             self._listen()
 
+    def not_sent(self, error: OSError, program: Program) -> None:
+        """It had to wait, and then could not be given."""
+        self._told_end = True
+        self._watcher.not_started(*order_failure(error, os.fsdecode(program.argv[-1])))
+
     def grown(self) -> None:
         """It is worth to be woken for."""
         self.await_end()
@@ -255,8 +260,13 @@ class Order:
         self._let_go_of_theirs()
         self.look()
         if self.is_awaited:
-            self._watched = True
-            self._loop.watch(self._ours, self._on_reply)
+            try:
+                self._loop.watch(self._ours, self._on_reply)
+            except OSError as error:
+                log.error("a program's end cannot be waited for: %s", error.strerror)
+                self._client.expect_end(self)
+            else:
+                self._watched = True
 
     def _on_reply(self, _mask: int) -> None:
         self._hear()
@@ -297,10 +307,6 @@ class Order:
         # Once the program has been reaped its number may be that of another group.
         if self._pid and not self._told_end:
             self._client.kill_group(self._pid)
-
-
-def _guarded_lasts(order: Order) -> None:
-    _guarded(order.grown)
 
 
 def _guarded(call: Callable[[], None]) -> None:

@@ -22,6 +22,7 @@ class Taken:
     program: Program
     reply: int
     standard: tuple[int, ...]
+    """See start_program."""
 
     @property
     def is_awaited(self) -> bool:

@@ -1,6 +1,6 @@
 """What workers and spawners say to each other. Pure: fields of bytes in and out.
 
-A worker sends an order, with four descriptors, on the socket that all workers and all spawners of a
+A worker sends an order, with its descriptors, on the socket that all workers and all spawners of a
 policy share; the first descriptor is a socket of its own on which this program's fate is told.
 """
 
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from forkd.handlers.programs import Ended, Program
 
 DESCRIPTORS = 4
-"""The reply socket, then stdin, stdout and stderr of the program."""
+"""The reply socket, then stdin, stdout and stderr of the program. Without stdin one fewer: it has
+nothing to read, and a /dev/null of its own."""
 
 TERMINATE = b"terminate"
 """Worker to spawner: TERM the program's group, KILL it after five seconds."""

@@ -168,8 +168,7 @@ class Spawner:
             return
         reply, *standard = message.descriptors
         order = Taken(decode_order(message.fields), reply, (*standard,))
-        if len(standard) != DESCRIPTORS - 1:
-            # The kernel drops those for which there is no room (recvmsg(2), MSG_CTRUNC).
+        if message.is_cut or len(standard) not in (DESCRIPTORS - 1, DESCRIPTORS - 2):
             order.refuse(_NO_ROOM)
         elif not order.is_awaited:
             order.refuse(GIVEN_UP)

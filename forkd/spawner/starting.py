@@ -34,23 +34,28 @@ def start_program(
     through: Callable[[Start], int] | None,
     strangers: Callable[[], Collection[int]],
 ) -> int:
-    """Start it in a process group of its own with standard as its descriptors 0 to 2; its pid.
+    """Start it in a process group of its own with standard as its descriptors 0 to 2; its pid. Two
+    of them are 1 and 2: it has nothing to read.
 
     through: calls what it is given where a sandbox is in force; None: there is none. strangers: the
     children of this process that it has not started. Raises OSError. Nothing runs between fork and
     exec but the kernel (posix_spawn(3)).
     """
     os.chdir(program.directory)
+    actions: list[tuple[object, ...]] = [
+        (os.POSIX_SPAWN_DUP2, descriptor, number)
+        for number, descriptor in enumerate(standard, 3 - len(standard))
+    ]
+    if len(standard) < 3:
+        # Each its own: who locks it, or changes its mode, does so for nobody else.
+        actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
 
     def start() -> int:
         return os.posix_spawn(
             program.argv[0],
             program.argv,
             program.environ,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, descriptor, number)
-                for number, descriptor in enumerate(standard)
-            ],
+            file_actions=actions,
             setpgroup=0,
             setsigmask=(),
             setsigdef=_IGNORED,

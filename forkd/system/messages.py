@@ -29,6 +29,8 @@ class Message:
 
     fields: list[bytes]
     descriptors: list[int]
+    is_cut: bool = False
+    """There was no room for all descriptors, and the others are lost (recvmsg(2), MSG_CTRUNC)."""
     pid: int = 0
     """The sender's, as the kernel knows it; 0 where `tell_senders` was not called."""
 
@@ -122,4 +124,5 @@ def receive(sock: socket.socket, buffer: bytearray | None = None) -> Message | N
             pid, _, _ = _CREDENTIALS.unpack(value)
     if not data and not descriptors and not flags & socket.MSG_TRUNC:
         return None
-    return Message(data.split(b"\0"), list(descriptors), pid)
+    is_cut = bool(flags & socket.MSG_CTRUNC)
+    return Message(data.split(b"\0"), list(descriptors), is_cut, pid)

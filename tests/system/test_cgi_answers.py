@@ -15,6 +15,7 @@ import pytest
 
 from tests.system.daemon import Daemon, eventually, started, write_config
 from tests.system.sites import lock_out, open_to_all
+from tests.system.tools import need
 from tests.system.wire import Answer, Wire, fetch, request
 
 REPLY = '#!/bin/sh\nexec cat "$REPLIES/$QUERY_STRING"\n'
@@ -85,6 +86,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "works": "#!/bin/sh\nprintf 'Content-Type: a/b\\n\\nx'\n"
         "n=0; while [ $n -lt 30000 ]; do n=$((n + 1)); done\n",
         "lingers": "#!/bin/sh\nprintf 'Content-Type: a/b\\n\\nx'\nexec >&- 2>&- sleep 3\n",
+        "locks": "#!/bin/sh\nprintf 'Content-Type: a/b\n\n'\nflock -n 0 && echo locked\n",
         "self": "#!/bin/sh\nprintf 'Location: /cgi/self?%s\\n\\n' \"$QUERY_STRING\"\n",
     }.items():
         (directory / "cgi" / name).write_text(source)
@@ -97,6 +99,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     routes = {
         "/": "{static: html}",
         "/cgi/": f"{{{reply}}}",
+        "/queued/": f"{{{reply}, max_concurrent: 1}}",
         "/files/": f"{{{reply}, x_sendfile: files}}",
         "/two/": f"{{{reply}, x_sendfile: [files, private], headers: {{add: {{X-R: r}}}}}}",
         "/fixed": "{respond: fixed}",
@@ -280,6 +283,13 @@ def test_all_bytes_of_a_body_arrive(site: Site) -> None:
     answer = site.get(headers + b"X-Long: " + b"y" * 32_000 + b"\nContent-Type: a/b\n\nz")
     assert (answer.text, answer.headers["x-149"]) == ("z", "149")
     assert len(answer.headers["x-long"]) == 32_000
+
+
+def test_what_a_program_does_to_its_stdin_is_nothing_to_the_next_one(site: Site) -> None:
+    need("flock")
+    for route in ("/cgi", "/queued"):
+        with Wire(site.port) as wire:
+            assert wire.get(f"{route}/locks").text == "locked\n"
 
 
 # The access log.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -173,6 +175,25 @@ def test_without_progress_it_is_terminated(ends: Ends, program: Program) -> None
     message = messages.receive(program.reply)
     assert message is not None
     assert message.fields == [TERMINATE]
+
+
+def test_an_order_that_is_given_up_before_it_was_begun_is_no_death_of_the_spawner(
+    ends: Ends, program: Program
+) -> None:
+    refusal = NotStarted(503, "given up before it was started")
+
+    def refuse() -> None:
+        """Hang up with the word TERMINATE unread."""
+        select.select([program.reply], [], [], 20)
+        program.tell(refusal)
+        program.close()
+
+    spawner = threading.Thread(target=refuse)
+    spawner.start()
+    shown = Shown(ends)
+    shown.run()
+    spawner.join()
+    assert shown.rerun.not_started == refusal
 
 
 def test_a_spawner_that_dies_leaves_the_end_unknown(ends: Ends, program: Program) -> None:

@@ -87,6 +87,19 @@ def test_a_program_that_does_not_last_costs_no_timer_and_its_stderr_is_read_at_i
     scene.assert_over()
 
 
+def test_what_a_program_said_is_logged_before_how_it_ended(
+    loop: SteppedLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = Scene(loop).start(lasts=False)
+    scene.program.say(HEAD)
+    scene.program.complain(b"why\n")
+    scene.program.shut()
+    scene.end(Ended(3 << 8, 0.0, 0))
+    lines = [line.partition(" id=")[0] for line in caplog.messages]
+    assert lines == ["cgi stderr: why", "cgi ended: exit status 3"]
+    scene.assert_over()
+
+
 def test_of_a_program_that_lasts_stderr_is_read_as_it_comes_and_its_time_runs(
     loop: SteppedLoop, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -109,5 +109,62 @@ def test_a_spawner_that_dies_after_the_end_was_told_does_not_make_the_loop_spin(
     assert loop.watched == set()
 
 
+def test_who_lasts_is_told_so_also_where_its_end_cannot_be_waited_for(
+    loop: SteppedLoop,
+    orders: tuple[socket.socket, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Or nobody would look at its time."""
+    watcher = Listening()
+    client = SpawnerClient(loop, orders[0], lambda: None)
+    order = launch(client, watcher)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(loop, "watch", full)
+    loop.pass_time(1)
+    monkeypatch.undo()
+    assert watcher.told == ["lasts"]
+    assert caplog.messages == ["a program's end cannot be waited for: No space left on device"]
+    message = messages.receive(orders[1])
+    assert message is not None
+    os.write(message.descriptors[0], b"\0".join(encode_fate(Ended(0, 0.0, 0))))
+    loop.settle()
+    assert watcher.told == ["lasts", Ended(0, 0.0, 0)], "it is looked at now and then"
+    order.close()
+    for descriptor in message.descriptors:
+        os.close(descriptor)
+
+
+def test_an_order_that_is_too_large_is_refused_also_where_it_had_to_wait(
+    loop: SteppedLoop, orders: tuple[socket.socket, socket.socket]
+) -> None:
+    client = SpawnerClient(loop, orders[0], lambda: None)
+    given: list[Order] = []
+    while orders[0].fileno() not in loop.watched:
+        given.append(launch(client, Listening()))
+    watcher = Listening()
+    large = Program((b"/bin/true",), {b"A": b"x" * messages.MAX_SIZE}, b"/")
+    given.append(client.launch(large, (None, 1, 2), watcher))
+    while True:
+        try:
+            message = messages.receive(orders[1])
+        except BlockingIOError:
+            break
+        assert message is not None
+        for descriptor in message.descriptors:
+            os.close(descriptor)
+        loop.settle()
+    (told,) = watcher.told
+    assert isinstance(told, tuple)
+    assert told[0] == 500
+    assert "environment" in told[1]
+    for order in given:
+        order.close()
+    assert not client.busy
+
+
 def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from forkd.spawner.young import AGE_S, Young
 from tests.unit.stepped import SteppedLoop
 
@@ -34,13 +36,28 @@ def test_what_is_taken_out_is_not_told_of_and_not_held(loop: SteppedLoop) -> Non
     young.add("early")
     young.discard("early")
     young.add("older")
-    loop.pass_time(0.15)  # it has been looked at once, and is too young
     young.add("newer")
     young.discard("older")
     young.discard("older")
     loop.pass_time(1)
     assert told == ["newer"]
     young.discard("newer")
+
+
+def test_a_fault_about_one_is_nobody_elses(
+    loop: SteppedLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[int] = []
+
+    def tell(number: int) -> None:
+        told.append(1 // number)
+
+    young: Young[int] = Young(loop, tell)
+    for number in (0, 1):
+        young.add(number)
+    loop.pass_time(1)
+    assert told == [1]
+    assert "fault about a program" in caplog.text
 
 
 def test_nothing_is_waited_for_where_there_is_nobody(loop: SteppedLoop) -> None:
