@@ -54,10 +54,10 @@ class Consequences:
         incoming = succession.incoming
         if incoming is not None and child.generation == incoming.generation.number:
             self._renewal.abandon(list(death.reasons) or [str(death)])
-        elif death.was_asked or self._course.stopping:
+        elif death.was_asked or (self._course.stopping and death.doing is None):
             log.debug("%s has left", child)
-        elif not succession.is_current(child.generation):
-            log.warning("%s", death)
+        elif self._course.stopping or not succession.is_current(child.generation):
+            log.warning("%s%s", death, death.loss(now))
         elif child.state is State.STARTING:
             self._failures.back_off((child.generation, child.pool), str(death), now)
         else:

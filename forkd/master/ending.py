@@ -65,7 +65,9 @@ class Ending:
 
     def finish(self) -> None:
         """Tell those who wait, and leave the loop."""
-        for reply in self._replies:
+        # More than one step may find that nobody is left.
+        replies, self._replies = self._replies, []
+        for reply in replies:
             reply({"ok": True})
         self._loop.stop()
 

@@ -48,6 +48,10 @@ class Renewal:
         self._manager = manager
         self._figures = figures
         self._soon = soon
+        self._replaces: int | None = None
+        """The generation that served when the last reload began."""
+        self._told: set[int] = set()
+        """Slots of its workers that have told of a change since."""
 
     def reload(self, replies: list[Reply]) -> None:
         """Bring in a new generation from the file as it is now."""
@@ -61,16 +65,24 @@ class Renewal:
             self._reloader.wait(replies)
         else:
             self._course.enter(Mode.RELOADING)
+            self._replaces, self._told = live.number, set()
             self._manager.reloading()
             self._reloader.begin(live, replies)
             self._soon()
 
     def source_changed(self, child: Child, path: str) -> None:
-        """All workers tell of it: the first one that does, of those that serve, is heard."""
+        """All workers tell of it: the first one that does, of those that serve, is heard. While a
+        reload is under way, whoever tells again or has come with it has seen a later change."""
         live = self._succession.live
-        if live is not None and child.generation == live.number and not self._reloader.busy:
+        if not self._succession.is_current(child.generation):
+            return
+        if live is not None and not self._reloader.busy:
             log.info("%s has changed: reloading", path)
             self.reload([])
+        elif child.slot in self._told or child.generation != self._replaces:
+            log.info("%s has changed again: another reload follows", path)
+            self._reloader.wait([])
+        self._told.add(child.slot)
 
     def abandon(self, reasons: list[str]) -> None:
         """The new generation has failed. Without an old one there is nothing to serve."""
