@@ -241,6 +241,5 @@ def test_a_start_that_fails_ends_with_the_reasons_and_takes_the_others_along(
 def test_who_waits_for_a_stop_is_answered_once(master: Assembled) -> None:
     master.stop("stop")
     master.noted()
-    for slot in list(master.supervisor.children):
-        master.supervisor.end(slot)
-    assert master.noted("stop") == ["stop: ok"]
+    master.supervisor.end(0, 1)
+    assert master.noted() == ["stop: ok", ENDS]
