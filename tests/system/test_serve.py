@@ -43,7 +43,10 @@ def _serving(directory: Path, runtime: Path, *arguments: str) -> Iterator[str]:
         (control,) = runtime.glob("*.sock")
 
         def is_running() -> bool:
-            return bool(ask_control(control, command="status")["state"] == "running")
+            try:
+                return bool(ask_control(control, command="status")["state"] == "running")
+            except ConnectionRefusedError:
+                return False  # it is bound, and nobody listens yet
 
         eventually(is_running, "it serves")
         listeners = ask_control(control, command="status")["listeners"]
