@@ -33,6 +33,8 @@ class Inheritance:
     """Sockets of systemd that no `listen` takes, by name."""
     generation: int
     """The number of the last generation: the new one counts on from there."""
+    in_service: bool
+    """Or the host is taken out of service (`forkd drain`), and stays so."""
 
 
 def describe(
@@ -40,6 +42,8 @@ def describe(
     listeners: Iterable[tuple[Address, socket.socket]],
     unused: Iterable[tuple[str, int]],
     generation: int,
+    *,
+    in_service: bool,
 ) -> tuple[str, list[int]]:
     """The value of the variable, and the descriptors that must be passed on."""
     entries = [
@@ -49,10 +53,14 @@ def describe(
     left = [[name, descriptor] for name, descriptor in unused]
     descriptors = [channel, *(int(str(entry["descriptor"])) for entry in entries)]
     descriptors += [descriptor for _, descriptor in unused]
-    text = json.dumps(
-        {"channel": channel, "listeners": entries, "unused": left, "generation": generation}
-    )
-    return text, descriptors
+    told = {
+        "channel": channel,
+        "listeners": entries,
+        "unused": left,
+        "generation": generation,
+        "in_service": in_service,
+    }
+    return json.dumps(told), descriptors
 
 
 def inherited(environ: MutableMapping[str, str]) -> Inheritance | None:
@@ -71,7 +79,9 @@ def inherited(environ: MutableMapping[str, str]) -> Inheritance | None:
             address = _KINDS[entry["kind"]](**entry["address"])
             listeners.setdefault(address, []).append(_socket(entry["descriptor"]))
         unused = [(str(name), int(descriptor)) for name, descriptor in found["unused"]]
-        return Inheritance(channel, listeners, unused, int(found["generation"]))
+        # A forkd that says nothing about it brought the host back with each upgrade.
+        in_service = bool(found.get("in_service", True))
+        return Inheritance(channel, listeners, unused, int(found["generation"]), in_service)
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise OperationError(
             f"{VARIABLE} is meant for a forkd that replaces another one, and what it says cannot "

@@ -118,7 +118,14 @@ class Master:
             loop, supervisor.scoreboard, lambda: status.open_connections(supervisor)
         )
         self._figures = figures = Figures(config, supervisor, succession, listeners, outage)
-        upgrades = Upgrades(loop, listeners, given.successor, lambda pid: ending.give_way(pid))
+        self._begins_drained = heritage is not None and not heritage.in_service
+        upgrades = Upgrades(
+            loop,
+            listeners,
+            given.successor,
+            in_service=lambda: outage.in_service,
+            replaced=lambda pid: ending.give_way(pid),
+        )
         self._ending = ending = Ending(
             loop, course, succession, supervisor, listeners, reloader, upgrades, manager, self._soon
         )
@@ -160,6 +167,8 @@ class Master:
         """
         self._logs.use(self._succession.settings)
         self._tell_what_was_found()
+        if self._begins_drained:
+            self._outage.go_on()
         adopt_orphans()
         # What is here now is for good: the children's collectors need not look at it.
         gc.collect()
@@ -167,6 +176,7 @@ class Master:
         self._rounds.begin()
         self._loop.run()
         counting.sweep()
+        self._outage.give_up(STOPPING)
         self._presence.withdraw(self._succession.settings.pid_file)
         if self._ending.failure is not None:
             raise self._ending.failure

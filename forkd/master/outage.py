@@ -55,6 +55,20 @@ class Outage:
             self._enter(Service.IN)
         self._tell({"ok": False, "reasons": ["drain --undo has brought this host back"]})
 
+    def go_on(self) -> None:
+        """As the master that this one replaces had left it: out of service."""
+        log.info("drain: this host is out of service, as it was before the upgrade")
+        self._enter(Service.OUT)
+
+    def give_up(self, reason: str) -> None:
+        """This master ends: tell those who wait."""
+        self._loop.timers.remove(self._wait_timer)
+        self._tell({"ok": False, "reasons": [reason]})
+
+    @property
+    def in_service(self) -> bool:
+        return self.service is Service.IN
+
     def _enter(self, service: Service) -> None:
         self.service = service
         self._scoreboard.write_service(service)

@@ -40,6 +40,8 @@ class Successor:
         environ: Mapping[str, str],
         patience_s: float,
         ended: Callable[[list[str]], None],
+        *,
+        in_service: bool,
     ) -> None:
         """Start it. `ended` is called once, with the reasons why it does not serve, or none.
 
@@ -58,7 +60,9 @@ class Successor:
             self._channel, theirs = channel_pair()
         except OSError as error:
             raise OperationError(f"cannot start the new master: {error.strerror}") from None
-        text, descriptors = describe(theirs.fd, listeners, listeners.inherited(), generation)
+        text, descriptors = describe(
+            theirs.fd, listeners, listeners.inherited(), generation, in_service=in_service
+        )
         try:
             self.pid = os.posix_spawn(
                 sys.executable,
@@ -137,13 +141,15 @@ class Upgrades:
         loop: Loop,
         listeners: Listeners,
         environ: Mapping[str, str],
+        in_service: Callable[[], bool],
         replaced: Callable[[int], None],
     ) -> None:
-        """environ: more variables for the new master. replaced: told of the pid of the master that
-        serves from now on."""
+        """environ: more variables for the new master. in_service: whether this host is. replaced:
+        told of the pid of the master that serves from now on."""
         self._loop = loop
         self._listeners = listeners
         self._environ = environ
+        self._in_service = in_service
         self._replaced = replaced
         self._successor: Successor | None = None
         self._replies: list[Reply] = []
@@ -167,6 +173,7 @@ class Upgrades:
                 {**os.environ, **self._environ},
                 patience,
                 self._on_ended,
+                in_service=self._in_service(),
             )
         except OperationError as error:
             self.refuse(replies, [str(error)])

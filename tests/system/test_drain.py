@@ -13,6 +13,7 @@ import pytest
 from tests.system.daemon import Daemon, eventually, started, write_config
 from tests.system.programs import Held
 from tests.system.sites import ROUTES, make_site
+from tests.system.test_upgrade import upgradable, upgrade
 from tests.system.wire import Answer, Wire, fetch, request
 
 HEALTH = {"/healthz": "{health: true}"}
@@ -142,6 +143,29 @@ def test_drain_wait_fails_where_somebody_else_brings_the_host_back(tmp_path: Pat
         done = waiting.result()
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == "forkd: drain --undo has brought this host back\n"
+
+
+def test_drain_wait_is_answered_also_where_forkd_stops(tmp_path: Path) -> None:
+    with one_worker(tmp_path) as daemon, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(daemon.command, "drain", "--wait")
+        daemon.wait_for_log("drain: the health route")
+        daemon.send_signal(signal.SIGTERM)
+        done = waiting.result()
+        assert (done.returncode, done.stderr) == (1, "forkd: forkd is stopping\n")
+
+
+def test_a_host_that_is_out_of_service_stays_so_in_an_upgrade(tmp_path: Path) -> None:
+    make_site(tmp_path)
+    with upgradable(tmp_path, ROUTES | HEALTH, workers="{count: 1}") as daemon:
+        go_out(daemon)
+        port = daemon.port
+        assert upgrade(daemon) != daemon.process.pid
+        eventually(lambda: daemon.process.poll() is not None, "the old master has gone")
+        assert daemon.status()["state"] == "draining"
+        with knock(port) as wire:
+            eventually(lambda: queued(daemon) == 1, "it waits")
+            assert daemon.ask(command="drain", undo=True) == {"ok": True}
+            assert wire.answer().status == 200
 
 
 @pytest.mark.parametrize("grace", ["-1", "soon", "nan", "86401"])
