@@ -95,7 +95,12 @@ class Assembled:
         self.outage = Outage(loop, board, lambda: open_connections(supervisor))
         self.figures = Figures("forkd.yaml", supervisor, succession, listeners, self.outage)
         self.upgrades = Heirs(
-            self.journal, loop, listeners, {}, lambda pid: self.ending.give_way(pid)
+            self.journal,
+            loop,
+            listeners,
+            {},
+            in_service=lambda: self.outage.in_service,
+            replaced=lambda pid: self.ending.give_way(pid),
         )
         self.ending = Ending(
             loop,

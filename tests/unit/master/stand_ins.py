@@ -172,8 +172,8 @@ class Heir(Successor):
 class Heirs(Upgrades):
     """Upgrades, but for the program that is started."""
 
-    def __init__(self, journal: Journal, *others: Any) -> None:
-        super().__init__(*others)
+    def __init__(self, journal: Journal, *others: Any, **named: Any) -> None:
+        super().__init__(*others, **named)
         self._journal = journal
 
     def begin(self, generation: int, boot_timeout_s: float, replies: list[Reply]) -> None:
