@@ -8,15 +8,22 @@ over, the program has closed its output, the program is gone. The job lives unti
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
-from enum import Enum, auto
 
 from forkd.config.settings import CgiRoute
 from forkd.errors import ProtocolError
 from forkd.handlers.base import PAUSE_ABOVE, Exchange
 from forkd.handlers.cgi_failures import order_failure
 from forkd.handlers.cgi_input import Input
+from forkd.handlers.cgi_life import (
+    ENDED,
+    NONE,
+    ORDERED,
+    RUNNING,
+    TERMINATED,
+    no_progress,
+    overdue,
+)
 from forkd.handlers.cgi_output import output_of
 from forkd.handlers.cgi_streams import Streams
 from forkd.handlers.fate import Fate
@@ -29,22 +36,6 @@ log = logging.getLogger("forkd.cgi")
 
 _END_GRACE_S = 2.0
 """How long a program that closed its output without a header may take to say why, by its end."""
-
-
-class _Life(Enum):
-    """Of the program: NONE -> ORDERED -> RUNNING -> TERMINATED -> ENDED, the last but one only
-    where nobody wants it any more. What is refused is ENDED at once."""
-
-    NONE = auto()
-    ORDERED = auto()
-    RUNNING = auto()
-    TERMINATED = auto()
-    ENDED = auto()
-    """Others of its group may still hold its output."""
-
-
-# Looked at many times for each request, and slow to look up in the enumeration.
-_NONE, _ORDERED, _RUNNING, _TERMINATED, _ENDED = _Life
 
 
 class CgiJob:
@@ -66,7 +57,7 @@ class CgiJob:
         self.fate = Fate()
         self._exchange: Exchange | None = None
         """None once it is over; what is left then is to see the program off."""
-        self._life = _NONE
+        self._life = NONE
         self._running: Running | None = None
         self._stdin = Input()
         self._streams = Streams()
@@ -121,7 +112,7 @@ class CgiJob:
         self._leave_exchange(cut=self._settings.on_disconnect == "finish")
         self._look()
         if self._settings.on_disconnect == "kill" or self._running is None:
-            if self._life in (_ORDERED, _RUNNING):
+            if self._life in (ORDERED, RUNNING):
                 self._log.info("the client has gone: terminated")
             self._end_program()
             return
@@ -131,24 +122,24 @@ class CgiJob:
     # What becomes of the program.
 
     def started(self, pid: int) -> None:
-        if self._life is _ORDERED:
-            self._life = _RUNNING
+        if self._life is ORDERED:
+            self._life = RUNNING
         self._log.pid = self.fate.pid = pid
 
     def lasts(self) -> None:
         self._lasts = True
-        if self._life is not _TERMINATED:
+        if self._life is not TERMINATED:
             self._progress()
         self._streams.watch_errors()
 
     def not_started(self, status: int, reason: str) -> None:
-        self._life = _ENDED
+        self._life = ENDED
         self._fail(status, reason)
         self._release()
 
     def ended(self, end: Ended | None) -> None:
-        was_terminated = self._life is _TERMINATED
-        self._life = _ENDED
+        was_terminated = self._life is TERMINATED
+        self._life = ENDED
         self.fate.settle(end)
         self._streams.read_rest_of_errors()  # why comes before how
         self._log.ended(self.fate, as_wanted=was_terminated)
@@ -202,7 +193,7 @@ class CgiJob:
         exchange = self._exchange
         if self._answer.has_head and exchange is not None:
             self._end_answer(exchange)
-        if self._life is _ENDED:
+        if self._life is ENDED:
             self._conclude()
         elif not self._answer.has_head and exchange is not None:
             self._waiting().limit(_END_GRACE_S)
@@ -245,19 +236,12 @@ class CgiJob:
 
     def _launch(self, stdin: int | None, size: int | None) -> None:
         """Order the program. Raises OSError. Our copies of its ends are closed in any case."""
-        ends = [] if stdin is None else [stdin]
-        try:
-            stdout, stderr = self._streams.open(
-                self._loop, (self._output, self._output_ended), (self._said, self._log.end)
-            )
-            ends += (stdout, stderr)
+        output, errors = (self._output, self._output_ended), (self._said, self._log.end)
+        with self._streams.given(self._loop, stdin, output, errors) as ends:
             program = self._order(size)
             self._recorder.ordered(program)
-            self._running = self._launcher.launch(program, (stdin, stdout, stderr), self)
-            self._life = _ORDERED
-        finally:
-            for end in ends:
-                os.close(end)
+            self._running = self._launcher.launch(program, ends, self)
+        self._life = ORDERED
         self._progress()
 
     def _progress(self) -> None:
@@ -285,20 +269,14 @@ class CgiJob:
         self._look()
         if self._running is None:
             return  # it has just ended
-        patience = f"no progress for {self._settings.timeout:g} s: terminated"
-        if self._life is _ENDED:
-            patience = f"it has ended, but what it has started holds its output, {patience}"
-        exchange = self._exchange
+        exchange, timeout = self._exchange, self._settings.timeout
         if exchange is None or exchange.complete:
             if exchange is not None:
                 self._finish(exchange)
-            self._log.warning(f"ran on after the answer, {patience}")
-        elif self._life is _ORDERED:
-            self._fail(503, f"waited {self._settings.timeout:g} s to be started")
-        elif not self._answer.has_head and self._streams.output_closed:
-            self._fail(502, "the program closed its output without a header, and runs on")
+            self._log.warning(f"ran on after the answer, {no_progress(self._life, timeout)}")
         else:
-            self._fail(504, patience)
+            closed_early = self._streams.output_closed and not self._answer.has_head
+            self._fail(*overdue(self._life, timeout, closed_early=closed_early))
         self._end_program()
 
     def _conclude(self) -> None:
@@ -310,7 +288,7 @@ class CgiJob:
 
     def _cannot_start(self, error: OSError) -> None:
         """The machine lacks something: descriptors, disk, memory."""
-        self._life = _ENDED
+        self._life = ENDED
         self._fail(*order_failure(error, self._script))
         self._release()
 
@@ -344,13 +322,13 @@ class CgiJob:
         self._look()
         # An order is taken back, unless the program may have begun to read a part of its body: then
         # it has to be seen to its end.
-        ordered = self._life is _ORDERED and not self._stdin.is_open
+        ordered = self._life is ORDERED and not self._stdin.is_open
         if self._running is not None and not ordered:
             self._running.terminate()
-        if ordered or self._life in (_NONE, _ENDED):
+        if ordered or self._life in (NONE, ENDED):
             self._release()
             return
-        self._life = _TERMINATED
+        self._life = TERMINATED
         self._stdin.drop()
         self._streams.close_output()
 

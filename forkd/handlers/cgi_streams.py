@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from forkd.handlers.programs import Standard
 from forkd.loop.loop import Loop
 from forkd.loop.pipes import Source
 
@@ -15,11 +16,32 @@ Data = Callable[[bytes], None]
 Ended = Callable[[], None]
 
 
+class Theirs:
+    """The ends that are to be the program's; they are closed with the context, whatever happens."""
+
+    __slots__ = ("stderr", "stdin", "stdout")
+
+    def __init__(self, stdin: int | None) -> None:
+        self.stdin = stdin
+        self.stdout = self.stderr = -1
+
+    def __enter__(self) -> Standard:
+        return self.stdin, self.stdout, self.stderr
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for end in (self.stdin, self.stdout, self.stderr):
+            if end is not None and end >= 0:
+                os.close(end)
+
+
 class Streams:
     """Two pipes. Output is read as it comes; what is said on stderr with the program's end, or as
     it comes once the program lasts (`watch_errors`): for most programs that is a wake-up saved.
 
-    Before `open`, and after their end, there is nothing in them.
+    Before `given`, and after their end, there is nothing in them.
     """
 
     __slots__ = ("_stderr", "_stdout")
@@ -28,28 +50,23 @@ class Streams:
         self._stdout: Source | None = None
         self._stderr: Source | None = None
 
-    def open(
-        self, loop: Loop, output: tuple[Data, Ended], errors: tuple[Data, Ended]
-    ) -> tuple[int, int]:
-        """The ends that are to be the program's stdout and stderr, which are the caller's.
+    def given(
+        self, loop: Loop, stdin: int | None, output: tuple[Data, Ended], errors: tuple[Data, Ended]
+    ) -> Theirs:
+        """The program's ends, for as long as it takes to give them to somebody.
 
-        output, errors: what is called with what comes, and at the end. Raises OSError, and then
-        leaves none of the program's ends open.
+        output, errors: what is called with what comes, and at the end. Raises OSError.
         """
-        theirs: list[int] = []
+        theirs = Theirs(stdin)
         try:
-            mine, end = os.pipe2(os.O_CLOEXEC)
-            theirs.append(end)
+            mine, theirs.stdout = os.pipe2(os.O_CLOEXEC)
             self._stdout = Source(loop, mine, *output)
-            mine, end = os.pipe2(os.O_CLOEXEC)
-            theirs.append(end)
+            mine, theirs.stderr = os.pipe2(os.O_CLOEXEC)
             self._stderr = Source(loop, mine, *errors, _STDERR_AT_ONCE, watched=False)
         except OSError:
-            for end in theirs:
-                os.close(end)
+            theirs.close()
             raise
-        stdout, stderr = theirs
-        return stdout, stderr
+        return theirs
 
     @property
     def output_closed(self) -> bool:

@@ -86,7 +86,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "works": "#!/bin/sh\nprintf 'Content-Type: a/b\\n\\nx'\n"
         "n=0; while [ $n -lt 30000 ]; do n=$((n + 1)); done\n",
         "lingers": "#!/bin/sh\nprintf 'Content-Type: a/b\\n\\nx'\nexec >&- 2>&- sleep 3\n",
-        "locks": "#!/bin/sh\nprintf 'Content-Type: a/b\n\n'\nflock -n 0 && echo locked\n",
+        "locks": "#!/bin/sh\nprintf 'Content-Type: a/b\n\n'\nflock -w 10 0 && echo locked\n",
         "self": "#!/bin/sh\nprintf 'Location: /cgi/self?%s\\n\\n' \"$QUERY_STRING\"\n",
     }.items():
         (directory / "cgi" / name).write_text(source)
@@ -287,6 +287,7 @@ def test_all_bytes_of_a_body_arrive(site: Site) -> None:
 
 def test_what_a_program_does_to_its_stdin_is_nothing_to_the_next_one(site: Site) -> None:
     need("flock")
+    # The lock of the first one goes with its last descriptor, a moment after its answer perhaps.
     for route in ("/cgi", "/queued"):
         with Wire(site.port) as wire:
             assert wire.get(f"{route}/locks").text == "locked\n"
