@@ -31,7 +31,9 @@ def recording_site(directory: Path) -> str:
     make_site(directory)
     script(directory, "fails.sh", "echo cannot >&2; exit 3")
     script(directory, "html.sh", "echo '<html>'")
-    script(directory, "tells.sh", "echo no colon; env | sort; cat; echo; echo bad >&2; exit 1")
+    # The body first: what has not come when the request fails is in no record.
+    tells = 'body=$(cat); echo no colon; env | sort; echo "$body"; echo bad >&2; exit 1'
+    script(directory, "tells.sh", tells)
     script(directory, "held.sh", "echo $$ > PID.new; mv PID.new PID; exec sleep 1000")
     held = directory / "cgi-bin" / "held.sh"
     held.write_text(held.read_text().replace("PID", f"{directory}/records/pid"))
