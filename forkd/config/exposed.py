@@ -30,7 +30,10 @@ def exposed_programs(settings: Settings) -> Iterator[str]:
 
 def taker(patterns: Iterable[str], path: str) -> str | None:
     """The pattern of a site that takes a path: itself, else the longest suffix that a name in it
-    ends with, else the longest prefix."""
+    ends with, else the longest prefix.
+
+    As handlers/routes.py finds it, of which the master, who asks here, loads nothing.
+    """
     known = set(patterns)
     if path in known and not path.endswith("/"):
         return path

@@ -97,12 +97,12 @@ class Streams:
             self._stdout.close()
 
     def read_rest(self) -> None:
-        """What has come by now of both, without waiting for more."""
-        self.read_rest_of_errors()
+        """What has come by now of the output, without waiting for more."""
         if self._stdout is not None:
             self._stdout.read_rest()
 
     def read_rest_of_errors(self) -> None:
+        """The same of stderr."""
         if self._stderr is not None:
             self._stderr.read_rest()
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from forkd.channel import Channel
 from forkd.child import Assignment, Pool
 from forkd.master.supervisor import Supervisor
 from forkd.scoreboard import Slot
+from tests.unit.master.assembled import Assembled, assembled
 from tests.unit.stepped import SteppedLoop
 
 
@@ -29,3 +33,11 @@ def supervisor(loop: SteppedLoop) -> Supervisor:
         lambda _pid, _status: None,
         lambda _topic: b"",
     )
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Iterator[Assembled]:
+    """Two workers serve, in slots 0 and 1."""
+    with assembled(tmp_path) as made:
+        made.serve()
+        yield made

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from forkd.channel import Word
 from forkd.master.generation import WORKERS
 from forkd.master.lifecycle import State
-from tests.unit.master.assembled import Assembled, assembled
+from tests.unit.master.assembled import Assembled
 from tests.unit.master.stand_ins import NO_PID
 
 REQUEST = b"0123\x00192.0.2.9\x00GET\x00/slow?q=1\x00/"
-
-
-@pytest.fixture
-def master(tmp_path: Path) -> Iterator[Assembled]:
-    """Two workers serve, in slots 0 and 1."""
-    with assembled(tmp_path) as made:
-        made.serve()
-        yield made
 
 
 @pytest.fixture

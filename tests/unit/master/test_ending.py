@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,6 @@ from tests.unit.master.test_lifecycle import SPAWNERS, child
 
 STOPPING = "systemd: STOPPING=1"
 TOLD = ["worker 0 gen 1: stop", "worker 1 gen 1: stop"]
-
-
-@pytest.fixture
-def master(tmp_path: Path) -> Iterator[Assembled]:
-    """Two workers serve, in slots 0 and 1."""
-    with assembled(tmp_path) as made:
-        made.serve()
-        yield made
 
 
 def test_the_manager_hears_of_a_stop_first_and_who_asked_when_nobody_is_left(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,14 +17,6 @@ RELOADING = "systemd: RELOADING=1"
 READY = "systemd: READY=1"
 STARTS = "new master: begins"
 BROKEN = OperationError("forkd.yaml:3: no such key: lisen\nforkd.yaml:7: no such key: sits")
-
-
-@pytest.fixture
-def master(tmp_path: Path) -> Iterator[Assembled]:
-    """Two workers serve, in slots 0 and 1."""
-    with assembled(tmp_path) as made:
-        made.serve()
-        yield made
 
 
 def complete(master: Assembled) -> None:

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from forkd.master.stacks import ANSWERS_WITHIN_S, Stacks
-from tests.unit.master.assembled import Assembled, assembled
+from tests.unit.master.assembled import Assembled
 from tests.unit.master.stand_ins import NO_PID
-
-
-@pytest.fixture
-def master(tmp_path: Path) -> Iterator[Assembled]:
-    """Two workers serve, in slots 0 and 1."""
-    with assembled(tmp_path) as made:
-        made.serve()
-        yield made
 
 
 @pytest.fixture
